@@ -1,0 +1,1 @@
+//! Administrator tasks, one file each; no printing. Served on the control socket.

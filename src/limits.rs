@@ -1,0 +1,28 @@
+//! Every bound of the server, with its unit, its reason and the RFC section it comes from.
+//!
+//! A limit that an administrator may change has its default here and its key in `config.toml`.
+
+/// Octets of one SMTP command line, CRLF included, outside AUTH (RFC 5321 §4.5.3.1.4 asks for 512;
+/// extensions such as SMTPUTF8, SIZE and DSN add up to 2,048).
+pub const SMTP_COMMAND_LINE_OCTETS_MAX: usize = 2048;
+
+/// Octets of one message as accepted (RFC 1870 §4 announces it as SIZE).
+pub const MESSAGE_OCTETS_MAX_DEFAULT: u64 = 50 * 1024 * 1024;
+
+/// Depth of nested MIME parts that are read; deeper ones stay opaque octets (RFC 2046 §5.1.1 sets none).
+pub const MIME_DEPTH_MAX: usize = 32;
+
+/// Number of MIME parts that are read in one message; what follows stays part of the last one.
+pub const MIME_PARTS_MAX: usize = 2000;
+
+/// Octets of a part from which a base64 body is stored decoded. Smaller parts are not worth a record.
+pub const DECODED_PART_OCTETS_MIN: usize = 4 * 1024;
+
+/// Octets of decoded content above which a part is staged as an object of its own before the batch.
+pub const STAGED_PART_OCTETS_MIN: usize = 256 * 1024;
+
+/// Recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
+pub const RECIPIENTS_MAX: usize = 100;
+
+/// Distinct keywords of one mailbox: they are kept as bits of one 64-bit column.
+pub const MAILBOX_KEYWORDS_MAX: usize = 64;

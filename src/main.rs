@@ -1,0 +1,5 @@
+//! The `postern` command.
+
+fn main() -> std::process::ExitCode {
+    postern::cli::run()
+}

@@ -1,0 +1,1 @@
+//! Import directions and package owners.

@@ -26,3 +26,16 @@ pub const RECIPIENTS_MAX: usize = 100;
 
 /// Distinct keywords of one mailbox: they are kept as bits of one 64-bit column.
 pub const MAILBOX_KEYWORDS_MAX: usize = 64;
+
+/// Milliseconds until another try at accepting, where the process is out of file descriptors or memory.
+pub const ACCEPT_RETRY_MILLIS: u64 = 100;
+
+/// Seconds that a TLS handshake may take.
+pub const TLS_HANDSHAKE_SECONDS: u64 = 60;
+
+/// Seconds that sessions may take to end once the server drains.
+pub const DRAIN_SECONDS: u64 = 30;
+
+/// Octets of messages in memory at once, over all SMTP sessions: 512 MiB takes ten of the largest, or
+/// thousands of usual ones. Further content is answered 452 and not kept.
+pub const CONTENT_OCTETS_IN_FLIGHT_MAX: u64 = 512 * 1024 * 1024;

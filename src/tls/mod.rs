@@ -1,16 +1,38 @@
 //! Certificates and TLS server configurations. rustls's and rcgen's owner.
+//!
+//! Owns: reading PEM files into a server configuration, and the self-signed certificate that a fresh
+//! installation starts with. Promises: TLS 1.2 and 1.3 only, with one crypto provider (aws-lc-rs); a key file that
+//! we write is readable by its owner alone, and a key that exists is never replaced. Never: accepts connections (`net`
+//! does) or knows a protocol. Errors name the file at fault; nothing is logged.
+//!
+//! RFC 5246, RFC 8446. Not implemented: certificates by ACME (RFC 8555), client certificates.
 
-use std::path::Path;
+mod self_signed;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    server::NoServerSessionStorage,
+};
+
+pub use self_signed::ensure_self_signed;
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or written.
     #[error("{0}: {1}")]
-    Io(std::path::PathBuf, std::io::Error),
+    Io(PathBuf, io::Error),
     /// A file holds no usable certificate or key.
     #[error("{0}: {1}")]
-    Certificate(std::path::PathBuf, String),
+    Certificate(PathBuf, String),
 }
 
 /// Whether TLS 1.3 session tickets are sent: never on port 25 (a large sender aborts on them).
@@ -29,14 +51,60 @@ pub struct Acceptor(pub(crate) tokio_rustls::TlsAcceptor);
 impl Acceptor {
     /// Reads a PEM certificate chain and key.
     pub fn load(certificate: &Path, key: &Path, tickets: SessionTickets) -> Result<Self, TlsError> {
-        let _ = (certificate, key, tickets);
-        unimplemented!("frame: tls")
+        let fault = |error: rustls::Error| TlsError::Certificate(certificate.to_owned(), error.to_string());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(fault)?
+            .with_no_client_auth()
+            .with_single_cert(chain(certificate)?, private_key(key)?)
+            .map_err(fault)?;
+        match tickets {
+            // Stateless tickets: a client that comes back costs no memory here and no signature.
+            SessionTickets::Send => config.ticketer = aws_lc_rs::Ticketer::new().map_err(fault)?,
+            SessionTickets::Withhold => {
+                config.send_tls13_tickets = 0;
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+            }
+        }
+        Ok(Self(Arc::new(config).into()))
     }
 }
 
-/// Writes a self-signed ECDSA P-256 certificate for these names and addresses, and its key (mode
-/// 0600), unless both files exist.
-pub fn ensure_self_signed(certificate: &Path, key: &Path, names: &[String]) -> Result<(), TlsError> {
-    let _ = (certificate, key, names);
-    unimplemented!("frame: tls")
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(TlsError::Certificate(file.to_owned(), "holds no certificate".into())),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(read_error(file, error)),
+    }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| read_error(file, error))
+}
+
+fn read_error(file: &Path, error: pem::Error) -> TlsError {
+    match error {
+        pem::Error::Io(error) => TlsError::Io(file.to_owned(), error),
+        other => TlsError::Certificate(file.to_owned(), other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_and_a_wrong_one_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let load = || Acceptor::load(&certificate, &key, SessionTickets::Send).map(|_| ());
+        assert!(matches!(load(), Err(TlsError::Io(file, _)) if file == certificate));
+
+        ensure_self_signed(&certificate, &key, &["mx.example.org".into()]).unwrap();
+        load().unwrap();
+
+        std::fs::write(&key, "no key").unwrap();
+        assert!(matches!(load(), Err(TlsError::Certificate(file, _)) if file == key));
+    }
 }

@@ -1,0 +1,223 @@
+//! A listening socket and the places of its connections.
+
+use super::Stream;
+use crate::limits;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One listening socket with its bounds.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Connections at once; further ones are told so and closed.
+    pub connections_max: usize,
+    /// Connections at once from one address (IPv6: one /64).
+    pub connections_per_address_max: usize,
+}
+
+/// A connection that was let in; its permit is held until this is dropped.
+pub struct Accepted {
+    /// The stream.
+    pub stream: Stream,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Holds the place in the listener's bounds.
+    pub permit: Permit,
+}
+
+/// A bound listener.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    places: Arc<Places>,
+}
+
+impl Listener {
+    /// Binds.
+    pub async fn bind(settings: ListenerSettings) -> io::Result<Self> {
+        let socket = TcpListener::bind(settings.address).await?;
+        let address = socket.local_addr()?;
+        let places = Arc::new(Places { settings, taken: Mutex::default() });
+        Ok(Self { socket, address, places })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for a connection within the bounds; those over them get `refusal` and are closed. Cancel-safe.
+    pub async fn accept(&mut self, refusal: &'static [u8]) -> io::Result<Accepted> {
+        loop {
+            let (stream, peer) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.after_failure(error).await?;
+                    continue;
+                }
+            };
+            // A listener on [::] sees IPv4 clients as ::ffff:a.b.c.d; everything after here means IPv4.
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+            let Some(permit) = Places::take(&self.places, peer.ip()) else {
+                tracing::info!(%peer, listener = %self.address, "connection refused, too many at once");
+                refuse(stream, refusal);
+                continue;
+            };
+            // A rival without it loses 40 ms on each reply that follows another.
+            if stream.set_nodelay(true).is_ok() {
+                return Ok(Accepted { stream: Stream::Plain(stream), peer, permit });
+            }
+        }
+    }
+
+    /// Passes over what concerns one connection, waits where the process lacks something, and gives up on
+    /// anything else.
+    async fn after_failure(&self, error: io::Error) -> io::Result<()> {
+        const OUT_OF_PROCESS_FILES: i32 = 24;
+        const OUT_OF_SYSTEM_FILES: i32 = 23;
+        match error.kind() {
+            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::OutOfMemory => self.wait_out(&error).await,
+            _ if matches!(error.raw_os_error(), Some(OUT_OF_PROCESS_FILES | OUT_OF_SYSTEM_FILES)) => {
+                self.wait_out(&error).await
+            }
+            _ => Err(error),
+        }
+    }
+
+    async fn wait_out(&self, error: &io::Error) -> io::Result<()> {
+        tracing::warn!(listener = %self.address, %error, "cannot accept, waiting");
+        tokio::time::sleep(Duration::from_millis(limits::ACCEPT_RETRY_MILLIS)).await;
+        Ok(())
+    }
+}
+
+/// Says why and closes. The send buffer of a new connection is empty, so the short text always fits and nobody waits.
+fn refuse(stream: TcpStream, refusal: &[u8]) {
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(refusal);
+    }
+}
+
+/// Who is connected to one listener.
+#[derive(Debug)]
+struct Places {
+    settings: ListenerSettings,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    total: usize,
+    /// Only addresses with a connection, so it holds `connections_max` entries at most.
+    by_network: HashMap<IpAddr, usize>,
+}
+
+impl Places {
+    fn take(places: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
+        let network = network(ip);
+        let mut taken = places.taken.lock();
+        let here = taken.by_network.get(&network).copied().unwrap_or(0);
+        if taken.total >= places.settings.connections_max || here >= places.settings.connections_per_address_max {
+            return None;
+        }
+        taken.total += 1;
+        taken.by_network.insert(network, here + 1);
+        Some(Permit { places: Arc::clone(places), network })
+    }
+}
+
+/// What counts as one address: an IPv6 host has a whole /64 to itself.
+fn network(ip: IpAddr) -> IpAddr {
+    const HOST_BITS: u32 = 64;
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> HOST_BITS << HOST_BITS)),
+    }
+}
+
+/// A place among a listener's connections. Dropping it gives the place back.
+#[derive(Debug)]
+pub struct Permit {
+    places: Arc<Places>,
+    network: IpAddr,
+}
+
+impl Permit {
+    /// Whether more than three quarters of the listener's places are taken, so that a client that keeps
+    /// others waiting may be given less time.
+    pub fn places_are_scarce(&self) -> bool {
+        self.places.taken.lock().total > self.places.settings.connections_max / 4 * 3
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        taken.total -= 1;
+        if let Some(here) = taken.by_network.get_mut(&self.network) {
+            *here -= 1;
+            if *here == 0 {
+                taken.by_network.remove(&self.network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt as _;
+
+    fn places(connections_max: usize, connections_per_address_max: usize) -> Arc<Places> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = ListenerSettings { address, connections_max, connections_per_address_max };
+        Arc::new(Places { settings, taken: Mutex::default() })
+    }
+
+    #[test]
+    fn one_network_cannot_take_every_place() {
+        let places = places(3, 2);
+        let take = |ip: &str| Places::take(&places, ip.parse().unwrap());
+        let first = take("2001:db8::1");
+        let second = take("2001:db8::2:1");
+        assert!(first.is_some() && second.is_some());
+        assert!(take("2001:db8::3").is_none(), "the same /64");
+        let third = take("2001:db8:0:1::1").expect("another /64");
+        assert!(take("192.0.2.1").is_none(), "no place left");
+        assert!(third.places_are_scarce());
+
+        drop((first, second, third));
+        assert!(places.taken.lock().by_network.is_empty());
+        assert!(take("192.0.2.1").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_over_the_bounds_is_told_and_closed() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = ListenerSettings { address, connections_max: 1, connections_per_address_max: 1 };
+        let mut listener = Listener::bind(settings).await.unwrap();
+        let address = listener.address();
+
+        let first = TcpStream::connect(address).await.unwrap();
+        let held = listener.accept(b"").await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let accepting =
+            tokio::spawn(async move { listener.accept(b"421 busy\r\n").await.map(|accepted| accepted.peer) });
+        let mut told = Vec::new();
+        second.read_to_end(&mut told).await.unwrap();
+        assert_eq!(told, b"421 busy\r\n");
+
+        drop((first, held));
+        let third = TcpStream::connect(address).await.unwrap();
+        assert_eq!(accepting.await.unwrap().unwrap(), third.local_addr().unwrap());
+    }
+}

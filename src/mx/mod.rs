@@ -1,6 +1,10 @@
 //! The MX: drives the inbound path from connection to 250. `receive.rs` shows it on one page.
 
+mod budget;
+
 use crate::{accounts::Accounts, authentication::Authenticator, clock::Clock, delivery::Delivery, net, spam::Filter};
+
+pub use budget::ContentBudget;
 
 /// What the MX and submission services stand on. Clones share everything.
 #[derive(Clone)]
@@ -19,6 +23,8 @@ pub struct Services {
     pub hostname: String,
     /// Octets of a message at most.
     pub message_octets_max: u64,
+    /// Octets of messages in memory at once, over every listener that shares it.
+    pub content_budget: ContentBudget,
 }
 
 /// Serves SMTP on a listener until shutdown, then drains: sessions end after their current transaction. Does

@@ -1,10 +1,15 @@
 //! Domains, accounts, addresses, aliases and credentials.
 
+mod sasl;
+mod scram;
+
 use crate::{
     clock::Clock,
     mail::{AccountId, Address, Domain, ForwardPath},
     store::{Store, StoreError},
 };
+
+pub use sasl::{Exchange, Mechanism, Step};
 
 /// What a forward path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,18 +1,41 @@
 //! Reading of RFC 5322 messages and MIME (RFC 2045-2047, 2183, 2231): structure with offsets,
 //! ENVELOPE, text for search, previews.
 //!
-//! Owns: everything that looks inside a message. Promises: any octets whatsoever give an
-//! [`Analysis`] in time linear in their length, within the depth and part limits of `limits`; the
-//! offsets it gives lie inside the message and children lie inside their parent. Never: changes a
-//! message, does I/O, panics on input.
+//! Owns: everything that looks inside a message; mail_parser, of which only tables are used (rare charsets,
+//! names of HTML characters), since it knows no limits and its offsets are not those of BODYSTRUCTURE.
+//! Promises: any octets whatsoever give an [`Analysis`] in time linear in their length, within the
+//! depth and part limits of `limits`; the offsets it gives lie inside the message, children lie inside
+//! their parent and do not overlap; ENVELOPE and BODYSTRUCTURE can always be written well-formed from it, and no
+//! value in them holds CR, LF or NUL. Lines end in LF, with or without CR before it.
+//! Never: changes a message, does I/O, panics on input. Nothing can go wrong, so there is no error and
+//! nothing is logged: what is broken is read as what was most likely meant.
+//!
+//! Implements: RFC 5322 §2.2, §3.3, §3.4, §4 (obsolete forms); RFC 2045, RFC 2046 §5.1 and §5.2.1, RFC 2047, RFC 2183,
+//! RFC 2231, RFC 3676 §4.6 (DelSp), RFC 6532, RFC 8970 §3.1, RFC 9051 §6.4.5.1 and §7.5.2.
+//! Not implemented: RFC 2046 §5.2.2 and §5.2.3 (message/partial and message/external-body are leaves).
 
+mod address;
+mod charset;
+mod content;
+mod date;
+mod encoded_word;
 mod envelope;
+mod fold;
+mod header;
+mod html;
+mod parameter;
+mod split;
 mod structure;
 mod text;
+mod transfer;
 
+pub use encoded_word::decode_header_value;
 pub use envelope::{Envelope, EnvelopeAddress};
+pub use fold::fold;
+pub use header::{HeaderField, header_fields, received_count};
 pub use structure::{Body, Part, PartPath, Span};
-pub use text::{HeaderText, SearchText};
+pub use text::{HeaderText, SearchText, search_text};
+pub use transfer::decode_part;
 
 /// What is known of a message after one reading, without its octets. It is kept in the message
 /// record, so that FETCH of ENVELOPE, BODYSTRUCTURE and headers never reads a body.
@@ -32,43 +55,14 @@ pub struct Analysis {
 
 /// Reads a message once.
 pub fn analyse(raw: &[u8]) -> Analysis {
-    let _ = raw;
-    unimplemented!("frame: message")
-}
-
-/// Extracts what the SEARCH keys look at; `analysis` must be that of `raw`.
-pub fn search_text(raw: &[u8], analysis: &Analysis) -> SearchText {
-    let _ = (raw, analysis);
-    unimplemented!("frame: message")
-}
-
-/// Folds text for search: the same on both sides and context-free. Case-folded per i;unicode-casemap
-/// (RFC 5051), canonically composed forms and decomposed forms are equal, runs of white space are one space.
-pub fn fold(text: &str) -> String {
-    let _ = text;
-    unimplemented!("frame: message")
-}
-
-/// Decodes a header field's value: unfolded, RFC 2047 encoded-words decoded, raw 8-bit as UTF-8 or Latin-1.
-pub fn decode_header_value(value: &[u8]) -> String {
-    let _ = value;
-    unimplemented!("frame: message")
-}
-
-/// The header fields of a header section, in order: name as written, and the raw value between the
-/// colon and the line end, folding included. Lines that are no field (RFC 5322 §2.2) are skipped.
-pub fn header_fields(header: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
-    let _ = header;
-    std::iter::empty()
-}
-
-/// One header field of a message.
-#[derive(Clone, Copy, Debug)]
-pub struct HeaderField<'a> {
-    /// The name as written.
-    pub name: &'a [u8],
-    /// The value after the colon, folding and the final line end included.
-    pub value: &'a [u8],
-    /// The whole field from the first octet of the name to its final line end, for `BODY[HEADER.FIELDS]`.
-    pub whole: &'a [u8],
+    let (root, envelope) = split::split(raw);
+    let sent = envelope.date.as_deref().and_then(date::read);
+    let preview = text::preview(raw, &root);
+    Analysis {
+        root,
+        envelope,
+        sent_seconds: sent.map(|date| date.seconds),
+        sent_day: sent.map(|date| date.day),
+        preview,
+    }
 }

@@ -31,15 +31,28 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "submission",
         &["mx", "net", "smtp", "mail", "message", "authentication", "spam", "delivery", "accounts", "clock", "limits"],
     ),
-    (
-        "admin",
-        &["config", "mail", "message", "clock", "limits", "spam", "accounts", "store", "authentication", "dns"],
-    ),
+    ("admin", &["config", "mail", "message", "clock", "limits", "spam", "accounts", "store", "authentication", "dns"]),
     (
         "server",
         &[
-            "limits", "clock", "mail", "tls", "config", "message", "dns", "net", "smtp", "authentication", "store", "spam",
-            "accounts", "delivery", "imap", "mx", "submission", "admin",
+            "limits",
+            "clock",
+            "mail",
+            "tls",
+            "config",
+            "message",
+            "dns",
+            "net",
+            "smtp",
+            "authentication",
+            "store",
+            "spam",
+            "accounts",
+            "delivery",
+            "imap",
+            "mx",
+            "submission",
+            "admin",
         ],
     ),
     ("cli", &["config", "admin", "server", "mail", "limits", "clock"]),
@@ -98,7 +111,9 @@ fn modules_form_no_import_cycle() {
         })
         .collect();
     let mut left = graph.clone();
-    while let Some(leaf) = left.iter().find(|(_, to)| to.iter().all(|to| !left.contains_key(to))).map(|(m, _)| m.clone()) {
+    while let Some(leaf) =
+        left.iter().find(|(_, to)| to.iter().all(|to| !left.contains_key(to))).map(|(m, _)| m.clone())
+    {
         left.remove(&leaf);
     }
     assert!(left.is_empty(), "cycle among {:?}", left.keys().collect::<Vec<_>>());
@@ -213,7 +228,9 @@ fn names(code: &str, package: &str) -> bool {
         let before = code[..at].chars().next_back();
         let after = &code[at + package.len()..];
         let starts = before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_' && c != '.' && c != ':')
-            || (code[..at].ends_with("::") && !code[..at].ends_with("crate::") && code[..at].trim_end_matches("::").ends_with(' '));
+            || (code[..at].ends_with("::")
+                && !code[..at].ends_with("crate::")
+                && code[..at].trim_end_matches("::").ends_with(' '));
         starts && after.starts_with("::")
     })
 }
@@ -257,7 +274,9 @@ fn function_lengths(text: &str) -> Vec<(String, usize)> {
         let indentation = line.len() - line.trim_start().len();
         let Some(name) = function_name(line.trim_start()) else { continue };
         let closing = format!("{}}}", " ".repeat(indentation));
-        let end = lines[at..].iter().position(|line| **line == *closing || (line.ends_with('}') && at_same(line, indentation)));
+        let end = lines[at..]
+            .iter()
+            .position(|line| **line == *closing || (line.ends_with('}') && at_same(line, indentation)));
         if let Some(length) = end {
             found.push((name, length + 1));
         }
@@ -273,7 +292,10 @@ fn function_name(line: &str) -> Option<String> {
     let words = line.split_whitespace().collect::<Vec<_>>();
     let at = words.iter().position(|word| *word == "fn")?;
     let modifiers = ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe", "extern"];
-    words[..at].iter().all(|word| modifiers.contains(word) || word.starts_with("pub(in")).then(|| leading_name(words[at + 1]))
+    words[..at]
+        .iter()
+        .all(|word| modifiers.contains(word) || word.starts_with("pub(in"))
+        .then(|| leading_name(words[at + 1]))
 }
 
 /// Public items and how many of them have a doc comment.

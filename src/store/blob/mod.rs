@@ -100,7 +100,12 @@ impl Blobs {
 
     /// Adds further owners of a body that another batch has stored, or will have stored before this
     /// one is committed (the delivery's other partitions).
-    pub(super) fn add_owners(&self, manifest: &Manifest, owners: &[Owner], batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) fn add_owners(
+        &self,
+        manifest: &Manifest,
+        owners: &[Owner],
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         let _ = (manifest, owners, batch);
         unimplemented!("frame: blob")
     }

@@ -1,11 +1,17 @@
 //! The metadata engine: ordered tables of octets with atomic, synced batches. RocksDB's owner.
 //!
+//! Owns: the one write-ahead log of the store and every row. Promises: a batch is visible and durable
+//! as a whole or not at all; a view does not move. Never: knows what a row means.
+//!
 //! Limits that every engine respects: key at most 1 KiB, value at most 64 KiB (a body is cut into
 //! chunks), batch at most 8 MiB.
+//!
+//! What can go wrong: [`StoreError::Full`] where the disk has no room, [`StoreError::Damaged`] where a checksum
+//! does not hold, [`StoreError::Failed`] for the rest; after a failed flush RocksDB itself refuses further writes.
 
-use super::StoreError;
-use bytes::Bytes;
-use std::{ops::Bound, path::Path};
+mod rocks;
+
+pub(super) use rocks::{Batch, Engine, View};
 
 /// The tables. Each is a column family of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,43 @@ pub(super) enum Table {
     Repeat,
 }
 
+impl Table {
+    const ALL: [Self; 13] = [
+        Self::System,
+        Self::Directory,
+        Self::Mailbox,
+        Self::Row,
+        Self::Record,
+        Self::Change,
+        Self::Fresh,
+        Self::Location,
+        Self::Reference,
+        Self::Tail,
+        Self::Segment,
+        Self::Outbox,
+        Self::Repeat,
+    ];
+
+    /// The name on disk; part of the format.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Directory => "directory",
+            Self::Mailbox => "mailbox",
+            Self::Row => "row",
+            Self::Record => "record",
+            Self::Change => "change",
+            Self::Fresh => "fresh",
+            Self::Location => "location",
+            Self::Reference => "reference",
+            Self::Tail => "tail",
+            Self::Segment => "segment",
+            Self::Outbox => "outbox",
+            Self::Repeat => "repeat",
+        }
+    }
+}
+
 /// Whether a commit waits for stable storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
@@ -45,62 +88,4 @@ pub(super) enum Durability {
     Synced,
     /// Returns once written; a crash of the machine may lose it. For what can be derived again.
     Buffered,
-}
-
-/// Writes that become visible and durable together.
-#[derive(Default)]
-pub(super) struct Batch(());
-
-impl Batch {
-    pub(super) fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let _ = (table, key.as_ref(), value.as_ref());
-    }
-
-    pub(super) fn delete(&mut self, table: Table, key: impl AsRef<[u8]>) {
-        let _ = (table, key.as_ref());
-    }
-
-    /// Deletes the keys from `start` up to, not including, `end`.
-    pub(super) fn delete_range(&mut self, table: Table, start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) {
-        let _ = (table, start.as_ref(), end.as_ref());
-    }
-}
-
-/// An open engine. Clones share it.
-#[derive(Clone)]
-pub(super) struct Engine(());
-
-impl Engine {
-    pub(super) fn open(path: &Path, cache_octets: usize) -> Result<Self, StoreError> {
-        let _ = (path, cache_octets);
-        unimplemented!("frame: metadata")
-    }
-
-    pub(super) fn get(&self, table: Table, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, StoreError> {
-        let _ = (table, key.as_ref());
-        unimplemented!("frame: metadata")
-    }
-
-    /// Values in the order of `keys`.
-    pub(super) fn multi_get(&self, table: Table, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        let _ = (table, keys);
-        unimplemented!("frame: metadata")
-    }
-
-    /// Calls `visit` for each pair in key order, from a consistent view, until it returns `false`.
-    pub(super) fn scan(
-        &self,
-        table: Table,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: impl FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        let _ = (table, range, visit);
-        unimplemented!("frame: metadata")
-    }
-
-    /// Commits the batch. Blocks for an fsync where `Synced`: call it off the reactor.
-    pub(super) fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
-        let _ = (batch, durability);
-        unimplemented!("frame: metadata")
-    }
 }

@@ -59,3 +59,9 @@ pub const PREVIEW_CHARACTERS_MAX: usize = 200;
 
 /// Octets of a body that are read for its preview: HTML may open with tens of kilobytes of style.
 pub const PREVIEW_INPUT_OCTETS_MAX: usize = 64 * 1024;
+/// Octets of a message's text that the spam filter looks at: enough for any letter, and a bound on
+/// what a large one costs.
+pub const SPAM_TEXT_OCTETS_MAX: usize = 256 * 1024;
+
+/// Characters of a link's host that the spam filter looks at (RFC 1035 §2.3.4 allows 255 octets).
+pub const SPAM_HOST_OCTETS_MAX: usize = 255;

@@ -1,0 +1,62 @@
+# Postern. `make run` takes a bare Debian machine with a Rust toolchain to a message delivered and
+# found; `make test` runs every test. Both share one set of compiled dependencies.
+
+CARGO ?= cargo
+
+# Our own crate at full speed beside the dependencies that the tests use too.
+FAST = --config profile.dev.opt-level=3 --config profile.dev.debug-assertions=false \
+       --config profile.dev.overflow-checks=false
+
+.PHONY: help run build test lint bench crash release model prerequisites clean
+
+help:
+	@echo 'make run       build and start the quickstart: mail in, judged, found; server stays up'
+	@echo 'make test      every test'
+	@echo 'make lint      formatting and lints, as CI wants them'
+	@echo 'make bench     benchmarks (postfix and dovecot beside it where Debian has them installed)'
+	@echo 'make crash     kill -9 at every failpoint, many seeds (SEEDS=1000)'
+	@echo 'make release   the binary to install: target/release/postern'
+	@echo 'make model     train spam-models/base.model again (CORPORA=folder)'
+
+run: build
+	./target/debug/postern quickstart
+
+build: prerequisites
+	$(CARGO) build $(FAST) --bin postern
+
+test: prerequisites
+	$(CARGO) test
+
+lint: prerequisites
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+bench: build
+	$(CARGO) run $(FAST) --example bench -- $(BENCH)
+
+crash: prerequisites
+	POSTERN_CRASH_SEEDS=$(or $(SEEDS),1000) $(CARGO) test --test postern crash -- --nocapture
+
+release: prerequisites
+	$(CARGO) build --release --bin postern
+
+model: build
+	./target/debug/postern spam train --name base-1 --output spam-models/base.model \
+	    --corpus $(CORPORA)/spamassassin/index --corpus $(CORPORA)/csdmc2010/index
+
+# RocksDB is C++ and its bindings are made with libclang.
+prerequisites:
+	@command -v $(CARGO) >/dev/null || { echo 'Postern needs a Rust toolchain (cargo, 1.95 or later).'; exit 1; }
+	@missing=; \
+	command -v c++ >/dev/null || missing="$$missing g++"; \
+	test -n "$$LIBCLANG_PATH" || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1 \
+	    || missing="$$missing libclang-dev"; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq $$missing; \
+	else \
+	    echo "The build needs:$$missing. On Debian: sudo apt-get install$$missing"; exit 1; \
+	fi
+
+clean:
+	$(CARGO) clean

@@ -18,8 +18,42 @@ pub const MIME_PARTS_MAX: usize = 2000;
 /// Octets of a part from which a base64 body is stored decoded. Smaller parts are not worth a record.
 pub const DECODED_PART_OCTETS_MIN: usize = 4 * 1024;
 
+/// Base64 parts of one message that are kept decoded; further ones stay as they came. Keeps the
+/// manifest within one value of the metadata store (64 KiB).
+pub const DECODED_PARTS_MAX: usize = 500;
+
 /// Octets of decoded content above which a part is staged as an object of its own before the batch.
 pub const STAGED_PART_OCTETS_MIN: usize = 256 * 1024;
+
+/// Octets of one message's contents, as stored, that travel in its batch; the rest is staged. Half of
+/// the largest batch (8 MiB), so that records of 100 recipients fit beside them.
+pub const FRESH_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+/// Octets of decoded content above which a content keeps an object of its own. Smaller ones share packs.
+pub const SOLE_CONTENT_OCTETS_MIN: u64 = 1024 * 1024;
+
+/// Decoded octets of one frame, the unit that is compressed, checked and read. With its head it fits
+/// one value of the metadata store (64 KiB); larger frames would save little and cost short reads more.
+pub const FRAME_OCTETS: usize = 60 * 1024;
+
+/// Octets at which a pack is closed. It is put together in memory.
+pub const PACK_OCTETS_TARGET: u64 = 16 * 1024 * 1024;
+
+/// Messages whose contents are gathered into one pack; bounds the pack's index and the batch.
+pub const PACK_MESSAGES_MAX: u64 = 4096;
+
+/// Octets of fresh contents that the packer finds worth a pack before their time is up.
+pub const PACK_OCTETS_MIN: u64 = 8 * 1024 * 1024;
+
+/// Milliseconds that a small amount of fresh contents may wait for a pack: a day, so that a quiet
+/// server does not make a file per message.
+pub const PACK_WAIT_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// Octets of what an owner's record needs beside the body (trace fields, verdict).
+pub const OWNER_TAG_OCTETS_MAX: usize = 32 * 1024;
+
+/// How often a content is looked up again because it was on its way from one place to another.
+pub const CONTENT_LOOKUPS_MAX: usize = 4;
 
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const RECIPIENTS_MAX: usize = 100;

@@ -1,4 +1,5 @@
 //! Every integration test, as one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod blob;
 mod support;

@@ -1,54 +1,68 @@
-//! Contents: manifests, fresh octets, staged objects, packs. object_store's owner.
+//! Contents: manifests, fresh octets, staged objects, packs.
+//!
+//! Owns: every octet of a body on disk, from the delivery's batch to its place in a pack; object_store.
+//! Promises: a body comes back octet for octet (P3); what an acknowledged batch names is on stable
+//! storage (P1); a base64 part is kept once however its lines were broken and however many messages have
+//! it; damaged octets are reported and never given out (P12); locations can be made again from packs (P10).
+//! Never: compares a delivery with what is stored. A large content is written to an object of its own
+//! under a random name even where the same content is there already, so a delivery takes the same time
+//! and the same room either way; the packer finds equals later.
+//! Errors: `Full` before anything is written; `Damaged`; `Failed` from the engine or the file system. Logs
+//! one line a pack and a warning for each message that cannot be packed.
+//!
+//! The way of a content: `split` cuts it into frames. Small: frames in `Table::Fresh`, in the batch of
+//! the delivery. Large: an object, then its staged location in the batch. Then the packer: a pack (or, over
+//! 1 MiB, the staged object itself) and its settled location. Formats: `rows`, `pack`.
+//!
+//! RFC 2045 §6.8 (base64). Not implemented: the sweep of contents without references.
+
+mod frame;
+mod layout;
+mod manifest;
+mod objects;
+mod pack;
+mod packer;
+mod pages;
+mod read;
+mod rebuild;
+mod rows;
+mod split;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 use super::{
     StoreError,
-    metadata::{Batch, Engine},
+    metadata::{Batch, Engine, Table},
 };
 use crate::{
     clock::{Clock, UnixMillis},
+    limits::{PACK_OCTETS_MIN, PACK_WAIT_MILLIS},
     mail::{AccountId, ContentId, MailboxId, MessageNumber},
     message::Part,
 };
 use bytes::Bytes;
+use frame::Frames;
+use objects::Objects;
+use parking_lot::Mutex;
+use read::blocking;
+use rows::{OwnedBody, PackRow, owner_key};
+use split::Splitter;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
+use tracing::warn;
 
-/// How a body is put together again, byte for byte: raw pieces and base64 parts kept decoded.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Manifest(());
-
-impl Manifest {
-    /// Octets of the whole body.
-    pub(super) fn octets(&self) -> u64 {
-        unimplemented!("frame: blob")
-    }
-
-    /// Every content it names, each once: what a message's references are counted on.
-    pub(super) fn contents(&self) -> Vec<ContentId> {
-        unimplemented!("frame: blob")
-    }
-
-    /// Its stored form, for records.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        unimplemented!("frame: blob")
-    }
-
-    /// Reads the stored form; `None` where the octets are no manifest.
-    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
-        let _ = octets;
-        unimplemented!("frame: blob")
-    }
-}
-
-/// The contents of one body, ready to be written.
-pub(super) struct Split {
-    pub(super) manifest: Manifest,
-    /// Hash of the whole body as received.
-    pub(super) raw_id: ContentId,
-}
+pub(super) use manifest::Manifest;
+pub use rebuild::Rebuilt;
+pub(super) use split::Split;
+pub use statistics::ContentStatistics;
+pub use verify::{Damage, Verified, VerifyProgress};
 
 /// Whose message a body is. It is packed beside the body, so that a lost metadata store can be made
 /// again from packs with only flags and moves lost.
@@ -59,7 +73,8 @@ pub(super) struct Owner {
     /// Where it was delivered.
     pub(super) mailbox: MailboxId,
     pub(super) internal_date: UnixMillis,
-    /// What else the record needs to be made again (trace fields, verdict). Opaque here, at most 32 KiB.
+    /// What else the record needs to be made again (trace fields, verdict). Opaque here; over
+    /// `limits::OWNER_TAG_OCTETS_MAX` it is left out.
     pub(super) tag: Bytes,
 }
 
@@ -67,35 +82,99 @@ pub(super) struct Owner {
 #[derive(Clone)]
 pub(super) struct Secret(pub(super) [u8; 32]);
 
+/// Gives contents their names.
+struct Namer(Secret);
+
+impl Namer {
+    fn name(&self, octets: &[u8]) -> ContentId {
+        ContentId(*blake3::keyed_hash(&self.0.0, octets).as_bytes())
+    }
+}
+
+/// What one run of the packer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// Messages whose contents were looked at.
+    pub messages: u64,
+    /// Base64 parts that got a place.
+    pub parts: u64,
+    /// Base64 parts that had one already.
+    pub duplicates: u64,
+    /// Messages left where they are because a content of theirs is damaged or missing.
+    pub damaged: u64,
+    /// Packs written.
+    pub packs: u64,
+    /// Octets of these packs.
+    pub octets: u64,
+}
+
+impl Packed {
+    fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.parts += other.parts;
+        self.duplicates += other.duplicates;
+        self.damaged += other.damaged;
+        self.packs += other.packs;
+        self.octets += other.octets;
+    }
+}
+
 /// Contents of the installation. Clones share them.
 #[derive(Clone)]
-pub(super) struct Blobs(());
+pub(super) struct Blobs(Arc<Shared>);
+
+struct Shared {
+    engine: Engine,
+    objects: Objects,
+    namer: Namer,
+    frames: Frames,
+    clock: Clock,
+    /// Held by whoever writes settled locations.
+    packing: tokio::sync::Mutex<()>,
+    /// When the packer first saw fresh contents that were not worth a pack.
+    waiting_since: Mutex<Option<UnixMillis>>,
+}
 
 impl Blobs {
     /// Opens the contents under `path`; the engine's lock on the store must be held already.
     pub(super) fn open(path: &Path, engine: Engine, secret: &Secret, clock: Clock) -> Result<Self, StoreError> {
-        let _ = (path, engine, secret, clock);
-        unimplemented!("frame: blob")
+        Ok(Self(Arc::new(Shared {
+            engine,
+            objects: Objects::open(path)?,
+            namer: Namer(secret.clone()),
+            frames: Frames::default(),
+            clock,
+            packing: tokio::sync::Mutex::new(()),
+            waiting_since: Mutex::new(None),
+        })))
     }
 
     /// Splits a body (CPU only). A base64 part of `limits::DECODED_PART_OCTETS_MIN` or more is kept
     /// decoded where encoding it again gives the same octets.
     pub(super) fn split(&self, raw: &Bytes, root: &Part) -> Split {
-        let _ = (raw, root);
-        unimplemented!("frame: blob")
+        let Shared { namer, frames, clock, .. } = self.0.as_ref();
+        Splitter { namer, frames, clock }.split(raw, root)
     }
 
     /// Writes the large contents to staged objects, durably. Nothing refers to them yet.
     pub(super) async fn stage_large(&self, split: &Split) -> Result<(), StoreError> {
-        let _ = split;
-        unimplemented!("frame: blob")
+        for object in &split.staged {
+            super::failpoint::reach("stage.before");
+            self.0.objects.put(&object.name.to_string(), object.payload.clone()).await?;
+            super::failpoint::reach("stage.written");
+        }
+        Ok(())
     }
 
     /// Adds the small contents (fresh), the locations of staged ones and whose message it is to the
     /// delivery's batch. `owners` has at least one: the packer goes by them.
     pub(super) fn add_to(&self, split: &Split, owners: &[Owner], batch: &mut Batch) -> Result<(), StoreError> {
-        let _ = (split, owners, batch);
-        unimplemented!("frame: blob")
+        split.fresh.iter().for_each(|content| rows::put_fresh(content, batch));
+        for object in &split.staged {
+            object.locations.iter().for_each(|location| location.stage(batch));
+            PackRow { octets: object.octets, left: object.locations.len() as u32 }.put(object.name, batch);
+        }
+        self.add_owners(&split.manifest, owners, batch)
     }
 
     /// Adds further owners of a body that another batch has stored, or will have stored before this
@@ -106,45 +185,87 @@ impl Blobs {
         owners: &[Owner],
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        let _ = (manifest, owners, batch);
-        unimplemented!("frame: blob")
+        let manifest = manifest.encode();
+        for owner in owners {
+            batch.put(Table::Fresh, owner_key(owner.account, owner.number), OwnedBody::encode_row(owner, &manifest));
+        }
+        Ok(())
     }
 
     /// Reads a range of the body, re-encoding where needed and touching only what the range needs.
-    /// Every content read is verified; a mismatch is `StoreError::Damaged`.
+    /// Every content read is verified; a mismatch is `StoreError::Damaged`. Octets past the end are left out.
     pub(super) async fn read(&self, manifest: &Manifest, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let _ = (manifest, range);
-        unimplemented!("frame: blob")
+        self.0.read_body(manifest, range).await
     }
 
     /// Moves fresh contents into packs each `every`, until `closing` resolves; a pack under way is
     /// finished first. Spawn it, and wait for it when the store closes.
     pub(super) async fn run_packer(self, every: Duration, closing: impl Future<Output = ()> + Send) {
-        let _ = (every, closing);
-        unimplemented!("frame: blob")
+        let mut closing = pin!(closing);
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut closing => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.pack_if_due().await {
+                warn!(%error, "packer failed, contents stay where they are");
+            }
+        }
+    }
+
+    /// Packs where there is enough for a pack, or where some waited for a day.
+    async fn pack_if_due(&self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.0);
+        let fresh = blocking(move || shared.fresh_octets()).await?;
+        let now = self.0.clock.now();
+        let since = if fresh > 0 { *self.0.waiting_since.lock().get_or_insert(now) } else { now };
+        if fresh >= PACK_OCTETS_MIN || now.0 - since.0 >= PACK_WAIT_MILLIS {
+            self.pack_now().await?;
+        }
+        Ok(())
+    }
+
+    /// Packs everything that is fresh now.
+    pub(super) async fn pack_now(&self) -> Result<Packed, StoreError> {
+        let packed = self.0.pack_all().await?;
+        *self.0.waiting_since.lock() = None;
+        Ok(packed)
+    }
+
+    /// Reads every content and lists the damage. `progress` is called after each.
+    pub(super) async fn verify(&self, progress: impl FnMut(VerifyProgress) + Send) -> Result<Verified, StoreError> {
+        self.0.verify(progress).await
+    }
+
+    /// Counts contents, octets and objects.
+    pub(super) async fn statistics(&self) -> Result<ContentStatistics, StoreError> {
+        self.0.statistics().await
+    }
+
+    /// Writes the location of every content again, from what packs say of themselves.
+    pub(super) async fn rebuild_locations(&self) -> Result<Rebuilt, StoreError> {
+        self.0.rebuild().await
     }
 
     /// Puts an immutable object (an index bundle) and returns once it is durable.
     pub(super) async fn put_object(&self, name: &str, octets: Bytes) -> Result<(), StoreError> {
-        let _ = (name, octets);
-        unimplemented!("frame: blob")
+        self.0.objects.put(name, vec![octets]).await
     }
 
     /// Reads a whole object.
     pub(super) async fn get_object(&self, name: &str) -> Result<Bytes, StoreError> {
-        let _ = name;
-        unimplemented!("frame: blob")
+        self.0.objects.get(name).await?.ok_or_else(|| StoreError::Damaged(format!("object {name} is missing")))
     }
 
     /// Removes an object that no row names any more. One that is gone already is no error.
     pub(super) async fn delete_object(&self, name: &str) -> Result<(), StoreError> {
-        let _ = name;
-        unimplemented!("frame: blob")
+        self.0.objects.delete(name).await
     }
 
     /// The file of an object, where objects are local files: for mapping it. It may be missing.
     pub(super) fn object_path(&self, name: &str) -> Option<PathBuf> {
-        let _ = name;
-        unimplemented!("frame: blob")
+        self.0.objects.path(name)
     }
 }

@@ -15,6 +15,26 @@ pub const MIME_DEPTH_MAX: usize = 32;
 /// Number of MIME parts that are read in one message; what follows stays part of the last one.
 pub const MIME_PARTS_MAX: usize = 2000;
 
+/// Parameters that are read of one MIME header field. Continued file names (RFC 2231 §3) use one for every
+/// 60 octets or so.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+
+/// Octets of one value that ENVELOPE and BODYSTRUCTURE keep: they are in every message record, and no
+/// client shows longer ones. The header itself is served whole.
+pub const STRUCTURE_VALUE_OCTETS_MAX: usize = 4 * 1024;
+
+/// Addresses that the ENVELOPEs of one message keep together, its nested messages included.
+pub const ENVELOPE_ADDRESSES_MAX: usize = 10_000;
+
+/// Octets of text that are searchable in one message, decoded. All but a few logs and data dumps have less.
+pub const SEARCH_TEXT_OCTETS_MAX: usize = 8 * 1024 * 1024;
+
+/// Characters of a preview (RFC 8970 §3.1).
+pub const PREVIEW_CHARACTERS_MAX: usize = 200;
+
+/// Octets of a body that are read for its preview: HTML may open with tens of kilobytes of style.
+pub const PREVIEW_INPUT_OCTETS_MAX: usize = 64 * 1024;
+
 /// Octets of a part from which a base64 body is stored decoded. Smaller parts are not worth a record.
 pub const DECODED_PART_OCTETS_MIN: usize = 4 * 1024;
 

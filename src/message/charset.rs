@@ -23,17 +23,22 @@ pub(super) fn decode<'a>(label: &str, octets: &'a [u8]) -> Cow<'a, str> {
     }
 }
 
-/// Text of which no charset is known: UTF-8 if it is valid, ISO-2022-JP if it has its escapes, else
-/// windows-1252, which reads every octet.
+/// Text of which no charset is known: ISO-2022-JP if it has its escapes, else UTF-8 where it is valid and
+/// windows-1252, which reads every octet, where it is not. A field may hold both.
 pub(super) fn guess(octets: &[u8]) -> Cow<'_, str> {
     if memmem::find(octets, b"\x1b$").is_some() && octets.is_ascii() {
         return ISO_2022_JP.decode_without_bom_handling(octets).0;
     }
     let octets = without_mark(UTF_8, octets);
-    match std::str::from_utf8(octets) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => WINDOWS_1252.decode_without_bom_handling(octets).0,
+    if let Ok(text) = std::str::from_utf8(octets) {
+        return Cow::Borrowed(text);
     }
+    let mut text = String::with_capacity(octets.len() * 2);
+    for chunk in octets.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.push_str(&WINDOWS_1252.decode_without_bom_handling(chunk.invalid()).0);
+    }
+    Cow::Owned(text)
 }
 
 /// A label in lower case without the debris that broken senders leave around it: `"utf-8"`,
@@ -214,6 +219,7 @@ mod tests {
     fn text_without_a_charset_is_guessed() {
         check("us-ascii", "größe".as_bytes(), "größe");
         check("nonsense", b"gr\xf6\xdfe", "größe");
+        check("", b"gr\xf6\xc3\x9fe \x93x\x94", "größe “x”");
         check("", b"\x1b$BF|K\\\x1b(B", "日本");
         check("utf-8", b"a\xffb", "a\u{fffd}b");
     }

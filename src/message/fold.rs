@@ -1,5 +1,6 @@
 //! Folding for search: text and needle folded alike make SEARCH a comparison of octets.
 
+use memchr::{memchr2, memchr3, memmem};
 use unicode_normalization::UnicodeNormalization;
 
 /// Folds text for search, the same for what is searched and what is looked for: a message matches where
@@ -32,24 +33,68 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
-/// The fast path: words are copied, then lowered in place.
+/// The fast path: lines are copied, and lowered in place.
 fn push_ascii(run: &str, folded: &mut String) {
     let start = folded.len();
-    let mut words = run.split(|character: char| character.is_ascii_whitespace() || character == '\x0b');
-    if let Some(first) = words.next() {
-        folded.push_str(first);
-    }
-    for word in words {
+    let mut rest = run;
+    while let Some(end) = memchr3(b'\n', b'\r', b'\t', rest.as_bytes()) {
+        let (line, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        push_line(line, folded);
         push_space(folded);
-        folded.push_str(word);
+        rest = after.get(1..).unwrap_or_default();
     }
+    push_line(rest, folded);
     if let Some(new) = folded.get_mut(start..) {
         new.make_ascii_lowercase();
     }
 }
 
-/// A run without ASCII. The letter before it goes in again, since a mark may combine with it.
+/// A line without line ends and tabs; what other white space there is in it, is rare.
+fn push_line(line: &str, folded: &mut String) {
+    if memchr2(0x0b, 0x0c, line.as_bytes()).is_some() {
+        for piece in line.split_inclusive(['\x0b', '\x0c']) {
+            push_spaced(piece.trim_end_matches(['\x0b', '\x0c']), folded);
+            if piece.ends_with(['\x0b', '\x0c']) {
+                push_space(folded);
+            }
+        }
+    } else {
+        push_spaced(line, folded);
+    }
+}
+
+/// Text with no white space but spaces.
+fn push_spaced(text: &str, folded: &mut String) {
+    let mut rest = if folded.ends_with(' ') { text.trim_start_matches(' ') } else { text };
+    while let Some(double) = memmem::find(rest.as_bytes(), b"  ") {
+        let (words, after) = rest.split_at_checked(double + 1).unwrap_or((rest, ""));
+        folded.push_str(words);
+        rest = after.trim_start_matches(' ');
+    }
+    folded.push_str(rest);
+}
+
+/// A run without ASCII. Most letters stand for themselves; the others are composed with what is around them.
 fn push_other(run: &str, folded: &mut String) {
+    let mut rest = run;
+    while let Some(first) = rest.chars().next() {
+        if first == '\u{a0}' {
+            push_space(folded);
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
+        } else if is_plain(first) {
+            folded.push(fold_case(first));
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
+        } else {
+            let end = rest.find(|character| is_plain(character) || character == '\u{a0}').unwrap_or(rest.len());
+            let (composed, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            push_composed(composed, folded);
+            rest = after;
+        }
+    }
+}
+
+/// The letter before goes in again, since a mark may combine with it.
+fn push_composed(run: &str, folded: &mut String) {
     let base = if folded.ends_with(' ') { None } else { folded.pop() };
     let characters = base.into_iter().chain(run.chars()).filter(|character| !is_shapeless(*character));
     for character in characters.nfkd().map(fold_case).nfc() {
@@ -65,6 +110,9 @@ fn push_space(folded: &mut String) {
 
 /// Lower case of the capital, where both are single characters: so `ς`, `σ` and `Σ` are one.
 fn fold_case(character: char) -> char {
+    if is_without_case(character) {
+        return character;
+    }
     let capital = single(character.to_uppercase()).unwrap_or(character);
     single(capital.to_lowercase()).unwrap_or(capital)
 }
@@ -72,6 +120,27 @@ fn fold_case(character: char) -> char {
 fn single(mut characters: impl Iterator<Item = char>) -> Option<char> {
     let first = characters.next();
     if characters.next().is_none() { first } else { None }
+}
+
+/// The letters of most text, in composed form: normalisation changes none of them, and none combines with
+/// the letter before it. All others go the long way.
+fn is_plain(character: char) -> bool {
+    is_without_case(character)
+        || matches!(
+            character,
+            '\u{c0}'..='\u{12f}' | '\u{134}'..='\u{13e}' | '\u{141}'..='\u{148}' | '\u{14a}'..='\u{17e}'
+            | 'Α'..='Ω' | 'ά'..='ώ' | '\u{400}'..='\u{481}' | '\u{48a}'..='\u{52f}'
+        )
+}
+
+/// Han, kana, Hangul, Hebrew, Arabic and Thai letters, and the commonest signs.
+fn is_without_case(character: char) -> bool {
+    matches!(
+        character,
+        '\u{4e00}'..='\u{9fff}' | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fc}' | '\u{ac00}'..='\u{d7a3}'
+        | '\u{5d0}'..='\u{5ea}' | '\u{621}'..='\u{64a}' | '\u{e01}'..='\u{e30}'
+        | '–' | '—' | '‘' | '’' | '“' | '”' | '„' | '•' | '€' | '\u{fffd}' | '、' | '。' | '«' | '»' | '°' | '§'
+    )
 }
 
 /// Characters that stand in words without being seen.
@@ -114,6 +183,8 @@ mod tests {
         assert_eq!(fold("\u{a0}a \t\r\n\u{3000}b "), " a b ");
         assert_eq!(fold("  a"), " a");
         assert_eq!(fold("\r\n"), " ");
+        assert_eq!(fold("a \x0b\x0c b\x0c"), "a b ");
+        assert_eq!(fold("a   b\t\t c  "), "a b c ");
     }
 
     #[test]
@@ -121,6 +192,21 @@ mod tests {
         assert_eq!(fold("un\u{ad}sub\u{200b}scribe"), "unsubscribe");
         assert_eq!(fold("a \u{200b} b"), "a b");
         assert_eq!(fold("e\u{200b}\u{301}"), "é");
+    }
+
+    /// The fast paths give what the long way gives.
+    #[test]
+    fn plain_characters_fold_as_all_do() {
+        for character in ('\0'..=char::MAX).filter(|character| is_plain(*character) || character.is_ascii()) {
+            let text = character.to_string();
+            let mut long_way = String::new();
+            push_composed(&text, &mut long_way);
+            assert_eq!(fold(&text), long_way, "{character:?}");
+            // Behind a letter, no part of it: each of these begins anew.
+            let mut behind = String::from("e");
+            push_composed(&text, &mut behind);
+            assert_eq!(fold(&format!("e{text}")), behind, "{character:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod header;
 mod html;
 mod parameter;
 mod split;
+mod stored;
 mod structure;
 mod text;
 mod transfer;
@@ -38,8 +39,8 @@ pub use text::{HeaderText, SearchText, search_text};
 pub use transfer::decode_part;
 
 /// What is known of a message after one reading, without its octets. It is kept in the message
-/// record, so that FETCH of ENVELOPE, BODYSTRUCTURE and headers never reads a body.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// record ([`Analysis::to_stored`]), so that FETCH of ENVELOPE, BODYSTRUCTURE and headers never reads a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
     /// The whole message as its root part.
     pub root: Part,

@@ -72,23 +72,12 @@ impl<'a> Splitter<'a> {
         let mut content = ContentFields::read(self.octets(start, body_start), default);
         let lines_before = self.lines.until(self.raw, body_start);
 
-        let inside = self.inside(&content, body_start, depth, cut_short);
-        let end = match inside {
-            Inside::Leaf(end) => end,
-            Inside::Multipart(parts, end) => {
-                content.part.content = Body::Multipart(parts);
-                end
-            }
-            Inside::Message(inner, end) => {
-                let envelope = self.envelope(&inner);
-                content.part.content = Body::Message(Box::new(envelope), Box::new(inner));
-                end
-            }
-        };
+        let Inside { body, reaches, end } = self.inside(&content, body_start, depth, cut_short);
+        content.part.content = body;
         content.settle_type();
 
         let mut part = content.part;
-        let body_end = self.body_end(body_start, end);
+        let body_end = self.body_end(body_start, end).max(reaches);
         part.header = Span::between(start, body_start);
         part.body = Span::between(body_start, body_end);
         part.lines = self.lines_between(lines_before, body_end, end);
@@ -96,7 +85,7 @@ impl<'a> Splitter<'a> {
     }
 
     /// Finds the end of the header section that begins at `start`: behind the first empty line, or
-    /// before a delimiter, which is then given.
+    /// before a delimiter and its line end; the delimiter is then given.
     fn header_section(&mut self, start: usize) -> (usize, Option<Delimiter>) {
         let mut at = start;
         loop {
@@ -107,7 +96,7 @@ impl<'a> Splitter<'a> {
             if line.starts_with(b"--")
                 && let Some(delimiter) = self.delimiter_at(at)
             {
-                return (at, Some(delimiter));
+                return (self.body_end(start, Some(delimiter)), Some(delimiter));
             }
             at += line.len();
             if matches!(line, b"\n" | b"\r\n") {
@@ -118,7 +107,7 @@ impl<'a> Splitter<'a> {
 
     fn inside(&mut self, content: &ContentFields, start: usize, depth: usize, cut_short: Option<Delimiter>) -> Inside {
         if cut_short.is_some() {
-            return Inside::Leaf(cut_short);
+            return Inside::leaf(cut_short);
         }
         let may_nest = depth < limits::MIME_DEPTH_MAX && self.parts_left > 0;
         if may_nest
@@ -129,9 +118,11 @@ impl<'a> Splitter<'a> {
         }
         if may_nest && content.is_message() && transfer::is_identity(&content.part.encoding) {
             let (inner, end) = self.part(start, depth + 1, DefaultType::Text);
-            return Inside::Message(inner, end);
+            let reaches = end_of(&inner);
+            let body = Body::Message(Box::new(self.envelope(&inner)), Box::new(inner));
+            return Inside { body, reaches, end };
         }
-        Inside::Leaf(self.next_delimiter(start))
+        Inside::leaf(self.next_delimiter(start))
     }
 
     /// Reads the parts of a multipart. Its boundary is open only in here.
@@ -153,7 +144,10 @@ impl<'a> Splitter<'a> {
         if let Some(delimiter) = end.filter(|delimiter| delimiter.level == level) {
             end = self.next_delimiter(delimiter.next);
         }
-        if parts.is_empty() { Inside::Leaf(end) } else { Inside::Multipart(parts, end) }
+        match parts.last().map(end_of) {
+            Some(reaches) => Inside { body: Body::Multipart(parts), reaches, end },
+            None => Inside::leaf(end),
+        }
     }
 
     /// The next delimiter of an open boundary from `from` on, which is where a line begins.
@@ -229,11 +223,24 @@ impl<'a> Splitter<'a> {
     }
 }
 
-/// What was found in a part, and the delimiter it ended at.
-enum Inside {
-    Leaf(Option<Delimiter>),
-    Multipart(Vec<Part>, Option<Delimiter>),
-    Message(Part, Option<Delimiter>),
+/// What was found in a part.
+struct Inside {
+    body: Body,
+    /// Where the last part inside ends. An empty line that ends its header and comes just before a
+    /// delimiter belongs to that header, so this may be behind where the body would end.
+    reaches: usize,
+    /// The delimiter that it ended at.
+    end: Option<Delimiter>,
+}
+
+impl Inside {
+    fn leaf(end: Option<Delimiter>) -> Self {
+        Self { body: Body::Leaf, reaches: 0, end }
+    }
+}
+
+fn end_of(part: &Part) -> usize {
+    usize::try_from(part.body.end).unwrap_or(usize::MAX)
 }
 
 /// Line ends from the beginning of the message up to a place that only moves forward.

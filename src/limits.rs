@@ -94,25 +94,6 @@ pub const DRAIN_SECONDS: u64 = 30;
 /// thousands of usual ones. Further content is answered 452 and not kept.
 pub const CONTENT_OCTETS_IN_FLIGHT_MAX: u64 = 512 * 1024 * 1024;
 
-/// Parameters that are read of one MIME header field. Continued file names (RFC 2231 §3) use one for every
-/// 60 octets or so.
-pub const MIME_PARAMETERS_MAX: usize = 64;
-
-/// Octets of one value that ENVELOPE and BODYSTRUCTURE keep: they are in every message record, and no
-/// client shows longer ones. The header itself is served whole.
-pub const STRUCTURE_VALUE_OCTETS_MAX: usize = 4 * 1024;
-
-/// Addresses that the ENVELOPEs of one message keep together, its nested messages included.
-pub const ENVELOPE_ADDRESSES_MAX: usize = 10_000;
-
-/// Octets of text that are searchable in one message, decoded. All but a few logs and data dumps have less.
-pub const SEARCH_TEXT_OCTETS_MAX: usize = 8 * 1024 * 1024;
-
-/// Characters of a preview (RFC 8970 §3.1).
-pub const PREVIEW_CHARACTERS_MAX: usize = 200;
-
-/// Octets of a body that are read for its preview: HTML may open with tens of kilobytes of style.
-pub const PREVIEW_INPUT_OCTETS_MAX: usize = 64 * 1024;
 /// Octets of a message's text that the spam filter looks at: enough for any letter, and a bound on
 /// what a large one costs.
 pub const SPAM_TEXT_OCTETS_MAX: usize = 256 * 1024;

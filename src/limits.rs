@@ -100,3 +100,28 @@ pub const SPAM_TEXT_OCTETS_MAX: usize = 256 * 1024;
 
 /// Characters of a link's host that the spam filter looks at (RFC 1035 §2.3.4 allows 255 octets).
 pub const SPAM_HOST_OCTETS_MAX: usize = 255;
+/// Octets of one line of AUTH, CRLF included (RFC 4954 §4).
+pub const SMTP_AUTH_LINE_OCTETS_MAX: usize = 12_288;
+
+/// Octets of a refused SMTP command line that are read and thrown away until the connection is closed instead.
+pub const SMTP_LINE_DISCARD_OCTETS_MAX: usize = 64 * 1024;
+
+/// Octets of one path with its brackets (RFC 5321 §4.5.3.1.3).
+pub const SMTP_PATH_OCTETS_MAX: usize = 256;
+
+/// Wrong commands of one SMTP session; the next is answered 421. Postfix allows as many.
+pub const SMTP_ERRORS_MAX: u32 = 20;
+
+/// SMTP commands that move nothing (NOOP, RSET, VRFY, HELP, a second EHLO) between two messages; the next is
+/// answered 421. Postfix allows as many.
+pub const SMTP_IDLE_COMMANDS_MAX: u32 = 100;
+
+/// Recipients of one SMTP session that were refused; the next is answered 421, since somebody tries out names.
+pub const SMTP_RECIPIENTS_REFUSED_MAX: u32 = 20;
+
+/// Failed logins of one session; the next is answered 421.
+pub const LOGIN_FAILURES_MAX: u32 = 3;
+
+/// How many times the largest message a client may send past the limit and still be heard out: its 552 comes after the
+/// end of data, and a sender that is cut off before would try again for days.
+pub const OVERSIZE_FACTOR: u64 = 4;

@@ -125,3 +125,36 @@ pub const LOGIN_FAILURES_MAX: u32 = 3;
 /// How many times the largest message a client may send past the limit and still be heard out: its 552 comes after the
 /// end of data, and a sender that is cut off before would try again for days.
 pub const OVERSIZE_FACTOR: u64 = 4;
+
+/// Octets of a message from which work on all of it leaves the reactor: below, it takes some 100 µs.
+pub const INLINE_WORK_OCTETS_MAX: usize = 64 * 1024;
+
+/// Received fields from which a message is taken to be going in circles (RFC 5321 §6.3 wants 100 at least).
+pub const RECEIVED_FIELDS_OF_A_LOOP: usize = 100;
+
+/// Refused recipients of one SMTP session from which each further refusal is held back for
+/// [`SMTP_REFUSAL_DELAY_SECONDS`].
+pub const SMTP_RECIPIENTS_REFUSED_AT_ONCE: u32 = 10;
+
+/// Seconds that a refused recipient waits where somebody tries out names.
+pub const SMTP_REFUSAL_DELAY_SECONDS: u64 = 1;
+
+/// Seconds from one SMTP command to the end of the next (RFC 5321 §4.5.3.2.7).
+pub const SMTP_COMMAND_SECONDS: u64 = 300;
+
+/// The same while most places of the listener are taken.
+pub const SMTP_COMMAND_SECONDS_UNDER_STRESS: u64 = 20;
+
+/// Seconds from one piece of content to the next (RFC 5321 §4.5.3.2.5 has the client wait as long for us).
+pub const SMTP_CONTENT_BLOCK_SECONDS: u64 = 180;
+
+/// Seconds of one transaction, however steadily its octets drip: the largest message at 15 KB/s.
+pub const SMTP_TRANSACTION_SECONDS: u64 = 3600;
+
+/// Seconds that a client may leave our replies unread.
+pub const SMTP_WRITE_SECONDS: u64 = 60;
+
+/// Octets read at once while commands come, and while content does.
+pub const SMTP_COMMAND_READ_OCTETS: usize = 4 * 1024;
+/// See [`SMTP_COMMAND_READ_OCTETS`].
+pub const SMTP_CONTENT_READ_OCTETS: usize = 64 * 1024;

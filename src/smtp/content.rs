@@ -240,8 +240,11 @@ mod tests {
 
     const MAX: u64 = 1000;
 
-    /// The message and what follows it, from octets that are given in pieces cut at `cuts`.
-    fn decode(octets: &[u8], cuts: &[usize]) -> Option<(Result<Vec<u8>, Reply>, Vec<u8>)> {
+    /// The message, or why it is refused, and the octets behind it.
+    type Decoded = (Result<Vec<u8>, Reply>, Vec<u8>);
+
+    /// What comes of octets that are given in pieces cut at `cuts`; `None` without an end of data.
+    fn decode(octets: &[u8], cuts: &[usize]) -> Option<Decoded> {
         let (mut decoder, mut input, mut from) = (DataDecoder::new(MAX), BytesMut::new(), 0);
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (octets.len() + 1)).chain([octets.len()]).collect();
         cuts.sort_unstable();

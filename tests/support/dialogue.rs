@@ -347,9 +347,7 @@ impl Run<'_> {
     }
 
     fn never(&mut self, step: &Step, unwanted: &str) {
-        while let Some(line) = self.peer.line(step.connection, Expected::Nothing) {
-            self.fail(step, &format!("unexpected line {line:?}"));
-        }
+        self.no_line_waits(step);
         let said = self.said.get(&step.connection).cloned().unwrap_or_default();
         if let Some(line) = said.iter().find(|line| self.matches(unwanted, line)) {
             self.fail(step, &format!("must not come: {line:?}"));

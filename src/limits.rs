@@ -29,6 +29,9 @@ pub const ENVELOPE_ADDRESSES_MAX: usize = 10_000;
 /// Octets of text that are searchable in one message, decoded. All but a few logs and data dumps have less.
 pub const SEARCH_TEXT_OCTETS_MAX: usize = 8 * 1024 * 1024;
 
+/// Messages in base64 within one another whose text is searchable. Each is decoded into memory.
+pub const DECODED_MESSAGE_DEPTH_MAX: usize = 3;
+
 /// Characters of a preview (RFC 8970 §3.1).
 pub const PREVIEW_CHARACTERS_MAX: usize = 200;
 

@@ -3,7 +3,7 @@
 //! Always gives a well-formed list, whatever is written: a group is always closed, and an address always
 //! has a mailbox and a host, empty where there is none, since an absent host would open a group.
 
-use super::envelope::EnvelopeAddress;
+use super::{encoded_word::EncodedWord, envelope::EnvelopeAddress};
 use crate::limits;
 
 /// Reads the addresses of an unfolded value into `addresses`, as long as there is `room`.
@@ -126,6 +126,7 @@ impl Spans {
     fn octets(&mut self, octets: &[u8]) -> usize {
         let (end, known) = match octets.first() {
             Some(b'\\') => return 2.min(octets.len()),
+            Some(b'=') => return encoded_word_octets(octets).unwrap_or(1),
             Some(b'"') if self.quotes => (quoted_octets(octets), &mut self.quotes),
             Some(b'(') if self.comments => (comment_octets(octets), &mut self.comments),
             Some(b'<') if self.angles => (angle_octets(octets), &mut self.angles),
@@ -135,6 +136,18 @@ impl Spans {
         *known = end.is_some();
         end.unwrap_or(1)
     }
+}
+
+/// Encoded-words are stepped over too: some senders leave commas and colons in them as they are.
+fn encoded_word_octets(octets: &[u8]) -> Option<usize> {
+    /// RFC 2047 §2 allows 75. The bound keeps the search for an end short.
+    const ENCODED_WORD_OCTETS_MAX: usize = 256;
+    if !octets.starts_with(b"=?") {
+        return None;
+    }
+    let window = octets.get(..ENCODED_WORD_OCTETS_MAX).unwrap_or(octets);
+    let (word, after) = EncodedWord::read(window)?;
+    (!word.has_space()).then(|| window.len() - after.len())
 }
 
 fn quoted_octets(octets: &[u8]) -> Option<usize> {
@@ -346,6 +359,10 @@ mod tests {
         check("ann@example.org (Ann Lee)", "Ann Lee|~|ann|example.org");
         check("\"A \\\"B\\\" C\" D <a@[192.0.2.1]>", "A \"B\" C D|~|a|[192.0.2.1]");
         check("=?utf-8?Q?J=C3=BC?= <j@example.org>", "=?utf-8?Q?J=C3=BC?=|~|j|example.org");
+        check(
+            "=?utf-8?Q?Lee,_Ann:?= <a@example.org>, =?b, c@d",
+            "=?utf-8?Q?Lee,_Ann:?=|~|a|example.org , ~|~|=?b| , ~|~|c|d",
+        );
         check("John Q. Public <j@example.org>", "John Q. Public|~|j|example.org");
         check("\"a b\"@example.org", "~|~|a b|example.org");
         check("\"x@y\"@example.org", "~|~|x@y|example.org");

@@ -5,6 +5,29 @@ use encoding_rs::{BIG5, EUC_KR, Encoding, GB18030, GBK, ISO_2022_JP, SHIFT_JIS, 
 use memchr::{memchr, memmem};
 use std::borrow::Cow;
 
+/// Decodes HTML. Where `label` says nothing, the document's own `<meta>` may: some mailers put it there only.
+pub(super) fn decode_html<'a>(label: &str, octets: &'a [u8]) -> Cow<'a, str> {
+    if is_uninformative(&tidy(label))
+        && let Some(label) = meta_charset(octets)
+    {
+        return decode(&label, octets);
+    }
+    decode(label, octets)
+}
+
+/// The charset that a document names within its first kilobyte, as browsers look for it.
+fn meta_charset(octets: &[u8]) -> Option<String> {
+    const PRESCAN_OCTETS: usize = 1024;
+    let start = octets.get(..PRESCAN_OCTETS).unwrap_or(octets).to_ascii_lowercase();
+    let meta = memmem::find(&start, b"<meta")?;
+    let named = start.get(meta..)?;
+    let label = named.get(memmem::find(named, b"charset=")? + 8..)?;
+    let end = label.iter().skip(1).position(|octet| matches!(octet, b'"' | b'\'' | b'>' | b';' | b' '))?;
+    // A document that could be read this far is not in UTF-16, whatever it says.
+    let label = String::from_utf8_lossy(label.get(..=end)?).into_owned();
+    Some(label).filter(|label| !label.contains("utf-16"))
+}
+
 /// Decodes octets in the charset that `label` names. A label that says nothing (us-ascii with 8-bit
 /// octets, `unknown-8bit`, none that we know) is answered by [`guess`].
 pub(super) fn decode<'a>(label: &str, octets: &'a [u8]) -> Cow<'a, str> {
@@ -23,9 +46,12 @@ pub(super) fn decode<'a>(label: &str, octets: &'a [u8]) -> Cow<'a, str> {
     }
 }
 
-/// Text of which no charset is known: ISO-2022-JP if it has its escapes, else UTF-8 where it is valid and
-/// windows-1252, which reads every octet, where it is not. A field may hold both.
+/// Text of which no charset is known: what its byte order mark says, ISO-2022-JP if it has its escapes, else UTF-8
+/// where it is valid and windows-1252, which reads every octet, where it is not. A field may hold both.
 pub(super) fn guess(octets: &[u8]) -> Cow<'_, str> {
+    if let Some((encoding, mark_octets)) = Encoding::for_bom(octets).filter(|(encoding, _)| *encoding != UTF_8) {
+        return encoding.decode_without_bom_handling(octets.get(mark_octets..).unwrap_or_default()).0;
+    }
     if memmem::find(octets, b"\x1b$").is_some() && octets.is_ascii() {
         return ISO_2022_JP.decode_without_bom_handling(octets).0;
     }
@@ -221,6 +247,16 @@ mod tests {
         check("nonsense", b"gr\xf6\xdfe", "größe");
         check("", b"gr\xf6\xc3\x9fe \x93x\x94", "größe “x”");
         check("", b"\x1b$BF|K\\\x1b(B", "日本");
+        check("", b"\xff\xfeA\0\xac\x20", "A€");
         check("utf-8", b"a\xffb", "a\u{fffd}b");
+    }
+
+    #[test]
+    fn html_may_name_its_charset_itself() {
+        let html = b"<META http-equiv=Content-Type content='text/html; charset=koi8-r'>\xed";
+        assert!(decode_html("us-ascii", html).ends_with('М'));
+        assert!(decode_html("iso-8859-1", html).ends_with('í'));
+        assert!(decode_html("", b"<meta charset=\"windows-1251\">\xcc").ends_with('М'));
+        assert!(decode_html("", b"<meta charset=utf-16>\xed").ends_with('í'));
     }
 }

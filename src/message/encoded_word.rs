@@ -37,7 +37,7 @@ pub fn decode_header_value(value: &[u8]) -> String {
 }
 
 /// One encoded-word: `=?charset*language?encoding?text?=`.
-struct EncodedWord<'a> {
+pub(super) struct EncodedWord<'a> {
     charset: &'a [u8],
     is_base64: bool,
     encoded: &'a [u8],
@@ -46,7 +46,7 @@ struct EncodedWord<'a> {
 impl<'a> EncodedWord<'a> {
     /// Reads the word that `octets` begins with. Spaces inside are let through (RFC 2047 §2 forbids
     /// them), because senders write them.
-    fn read(octets: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub(super) fn read(octets: &'a [u8]) -> Option<(Self, &'a [u8])> {
         /// Longer than any charset's name with a language.
         const CHARSET_OCTETS_MAX: usize = 80;
         let inside = octets.strip_prefix(b"=?")?;
@@ -63,6 +63,11 @@ impl<'a> EncodedWord<'a> {
         let charset = label.split(|octet| *octet == b'*').next().unwrap_or_default();
         let word = Self { charset, is_base64: encoding == b'b', encoded: text.get(..end)? };
         Some((word, text.get(end + 2..)?))
+    }
+
+    /// Whether it holds what may not stand in it as it is.
+    pub(super) fn has_space(&self) -> bool {
+        self.encoded.iter().any(u8::is_ascii_whitespace)
     }
 
     fn octets(&self) -> Vec<u8> {

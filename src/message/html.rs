@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
             self.end_line();
         }
         if self.purpose == Purpose::Search {
-            self.attributes(inside);
+            self.attributes(&name, inside);
         }
     }
 
@@ -164,8 +164,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Keeps what readers see of attributes.
-    fn attributes(&mut self, inside: &str) {
-        for name in ["alt=", "title="] {
+    fn attributes(&mut self, element: &str, inside: &str) {
+        let names: &[&str] = match element {
+            "img" | "area" | "input" => &["alt=", "title="],
+            "a" | "abbr" => &["title="],
+            _ => &[],
+        };
+        for name in names {
             let Some(value) = attribute(inside, name).filter(|value| !value.trim().is_empty()) else { continue };
             self.push(" ");
             let decoded = to_text_of_attribute(value);
@@ -377,7 +382,7 @@ mod tests {
         check("<a href=\"x>text", "text");
         check("a<!-- never closed <b>b</b>", "a never closed b");
         check("a<b", "a<b");
-        check("<p title=\">\">a</p>", "> a");
+        check("<a title=\">\">b</a>", "> b");
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl<'a> Splitter<'a> {
         self.parts_left = self.parts_left.saturating_sub(1);
         let (body_start, cut_short) = self.header_section(start);
         let mut content = ContentFields::read(self.octets(start, body_start), default);
+        self.steps += (body_start - start) as u64;
         let lines_before = self.lines.until(self.raw, body_start);
 
         let Inside { body, reaches, end } = self.inside(&content, body_start, depth, cut_short);
@@ -256,5 +257,87 @@ impl LineCount {
         self.counted += memchr_iter(b'\n', new).count() as u64;
         self.at = self.at.max(place);
         self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    /// Splits, and checks that no octet was looked at more often than there may be boundaries open.
+    #[track_caller]
+    fn split_in_linear_time(raw: &str) -> Part {
+        let mut splitter = Splitter::new(raw.as_bytes());
+        let (root, _) = splitter.part(0, 0, DefaultType::Text);
+        let most = (raw.len() * (limits::MIME_DEPTH_MAX + 4)) as u64;
+        assert!(splitter.steps <= most, "{} steps for {} octets", splitter.steps, raw.len());
+        root
+    }
+
+    fn depth(part: &Part) -> usize {
+        1 + match &part.content {
+            Body::Leaf => 0,
+            Body::Multipart(parts) => parts.iter().map(depth).max().unwrap_or(0),
+            Body::Message(_, inside) => depth(inside),
+        }
+    }
+
+    #[test]
+    fn deep_nesting_stays_a_leaf() {
+        let mut multiparts = String::new();
+        let mut one_boundary = String::new();
+        for level in 0..2000 {
+            write!(multiparts, "Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n").unwrap();
+            one_boundary += "Content-Type: multipart/mixed; boundary=b\n\n--b\n";
+        }
+        let messages = "Content-Type: message/rfc822\n\n".repeat(2000);
+        for raw in [multiparts + "\nthe core\n", one_boundary, messages] {
+            let root = split_in_linear_time(&raw);
+            assert_eq!(depth(&root), limits::MIME_DEPTH_MAX + 1);
+            assert_eq!(root.body.end, raw.len() as u64);
+        }
+    }
+
+    #[test]
+    fn what_follows_the_last_part_that_is_read_stays_in_it() {
+        let raw =
+            format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\nepilogue\n", "--b\n\nx\n".repeat(20_000));
+        let root = split_in_linear_time(&raw);
+        let Body::Multipart(parts) = &root.content else { panic!("no multipart") };
+        assert_eq!(parts.len(), limits::MIME_PARTS_MAX - 1);
+        let last = parts.last().unwrap().body.of(raw.as_bytes());
+        assert!(last.starts_with(b"x\n--b\n\nx\n") && last.ends_with(b"\nx"));
+    }
+
+    #[test]
+    fn large_headers_are_read_once() {
+        split_in_linear_time(&format!("Subject: {}\n\nx", "a".repeat(200_000)));
+        split_in_linear_time(&format!("{}\nx", "X-A: b\n".repeat(50_000)));
+        split_in_linear_time(&format!("Content-Type: text/plain{}\n\nx", "; a=b".repeat(50_000)));
+    }
+
+    #[test]
+    fn lines_of_dashes_are_compared_once_with_each_boundary() {
+        let mut raw = String::new();
+        let boundary = "-".repeat(70);
+        for level in 0..40 {
+            write!(raw, "Content-Type: multipart/mixed; boundary={boundary}{level}\n\n--{boundary}{level}\n").unwrap();
+        }
+        raw += "\n";
+        raw += &format!("--{boundary}\n").repeat(5_000);
+        raw += &"--\n".repeat(50_000);
+        raw += &"-".repeat(100_000);
+        assert_eq!(depth(&split_in_linear_time(&raw)), limits::MIME_DEPTH_MAX + 1);
+    }
+
+    #[test]
+    fn addresses_of_all_messages_share_one_room() {
+        let list = "a@b,".repeat(limits::ENVELOPE_ADDRESSES_MAX / 2);
+        let raw = format!("Content-Type: message/rfc822\nTo: {list}\n\nTo: {list}\nCc: {list}\n\n");
+        let (root, envelope) = split(raw.as_bytes());
+        let Body::Message(inside, _) = &root.content else { panic!("no message") };
+        let addresses = envelope.to.len() + inside.to.len() + inside.cc.len();
+        assert_eq!(addresses, limits::ENVELOPE_ADDRESSES_MAX);
     }
 }

@@ -2,11 +2,13 @@
 
 use super::{
     Analysis, Body, Part, address, charset,
+    content::{ContentFields, DefaultType},
     encoded_word::decode_header_value,
     fold::is_shapeless,
     header::{header_fields, unfold},
     html::{self, Purpose},
-    transfer::decode_body,
+    split::split,
+    transfer::{decode_body, decode_part, is_identity},
 };
 use crate::limits;
 use std::borrow::Cow;
@@ -34,7 +36,8 @@ pub struct HeaderText {
 /// Extracts what the SEARCH keys look at; `analysis` must be that of `raw`. At most
 /// `limits::SEARCH_TEXT_OCTETS_MAX` octets; what is beyond is not found by text.
 pub fn search_text(raw: &[u8], analysis: &Analysis) -> SearchText {
-    let mut collector = Collector { raw, body: String::new(), room: limits::SEARCH_TEXT_OCTETS_MAX };
+    let mut collector =
+        Collector { raw, body: String::new(), room: limits::SEARCH_TEXT_OCTETS_MAX, decoded_messages: 0 };
     let headers = collector.headers(&analysis.root);
     collector.inside(&analysis.root);
     SearchText { headers, body: collector.body }
@@ -45,6 +48,8 @@ struct Collector<'a> {
     body: String,
     /// Octets of text that may still be taken.
     room: usize,
+    /// How many messages in base64 or quoted-printable this one is in.
+    decoded_messages: usize,
 }
 
 impl Collector<'_> {
@@ -71,13 +76,15 @@ impl Collector<'_> {
                     self.inside(part);
                 }
             }
-            Body::Message(_, inner) => {
-                for header in self.headers(inner) {
-                    self.body.extend([&header.name, ": ", &header.value, "\n"]);
-                }
-                self.inside(inner);
-            }
+            Body::Message(_, inner) => self.message(inner),
         }
+    }
+
+    fn message(&mut self, inner: &Part) {
+        for header in self.headers(inner) {
+            self.body.extend([&header.name, ": ", &header.value, "\n"]);
+        }
+        self.inside(inner);
     }
 
     /// The file name and description of a part: what its reader sees of its header.
@@ -88,10 +95,24 @@ impl Collector<'_> {
     }
 
     fn leaf(&mut self, part: &Part) {
-        if is_text(part) && self.room > 0 {
+        if self.room == 0 {
+            return;
+        }
+        if is_text(part) {
             let text = part_text(part.body.of(self.raw), part, Purpose::Search, self.room);
             self.line(&text);
+        } else if self.decoded_messages < limits::DECODED_MESSAGE_DEPTH_MAX && is_encoded_message(self.raw, part) {
+            self.encoded_message(&decode_part(self.raw, part));
         }
+    }
+
+    /// IMAP has no numbers for what is in an encoded message; people look for it all the same.
+    fn encoded_message(&mut self, raw: &[u8]) {
+        let (inner, _) = split(raw);
+        let body = std::mem::take(&mut self.body);
+        let mut collector = Collector { raw, body, room: self.room, decoded_messages: self.decoded_messages + 1 };
+        collector.message(&inner);
+        (self.body, self.room) = (collector.body, collector.room);
     }
 
     fn line(&mut self, text: &str) {
@@ -158,16 +179,25 @@ fn is_text(part: &Part) -> bool {
     part.media_type == "text" || is_report
 }
 
+/// Whether a part that is shown as octets says that it is a message, encoded against RFC 2046 §5.2.1 or as
+/// RFC 6532 §3.7 allows.
+fn is_encoded_message(raw: &[u8], part: &Part) -> bool {
+    part.is("application", "octet-stream")
+        && !is_identity(&part.encoding)
+        && ContentFields::read(part.header.of(raw), DefaultType::Text).is_message()
+}
+
 /// The text of a leaf with this body, at most `octets_max` octets of it.
 fn part_text(body: &[u8], part: &Part, purpose: Purpose, octets_max: usize) -> String {
     // No transfer encoding and no charset makes text of fewer octets than a ninth, so the text asked for is
     // in this much of the body. (More of it may be markup; then what is behind counts as beyond the limit.)
     let body = body.get(..octets_max.saturating_mul(9)).unwrap_or(body);
     let octets = decode_body(body, &part.encoding);
-    let text = charset::decode(part.parameter("charset").unwrap_or_default(), &octets);
+    let label = part.parameter("charset").unwrap_or_default();
     if part.media_subtype == "html" {
-        return html::to_text(&text, purpose, octets_max);
+        return html::to_text(&charset::decode_html(label, &octets), purpose, octets_max);
     }
+    let text = charset::decode(label, &octets);
     let text: Cow<'_, str> = if is_delsp(part) { Cow::Owned(joined(&text)) } else { text };
     text.get(..text.floor_char_boundary(octets_max)).unwrap_or_default().to_owned()
 }
@@ -277,7 +307,7 @@ mod tests {
              Content-Type: text/html\n\n<i>html</i>\n--b\n\nplain\n--b--",
             "plain",
         );
-        assert_eq!(analyse("\né".repeat(1).as_bytes()).preview, "é");
+        assert_eq!(analyse("\né".as_bytes()).preview, "é");
         assert_eq!(analyse(format!("\n{}", "é".repeat(500)).as_bytes()).preview.chars().count(), 200);
     }
 

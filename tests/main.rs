@@ -3,4 +3,5 @@
 
 mod blob;
 mod message;
+mod smtp;
 mod support;

@@ -243,7 +243,7 @@ impl Run<'_> {
                 }
             }
             Act::AnyOrder(_) => return self.any_order(at, step.connection),
-            Act::Never(unwanted) => self.never(step, unwanted),
+            Act::Never(unwanted) => self.never(at, step, unwanted),
             Act::Tls => self.peer.start_tls(step.connection),
             Act::Closed => {
                 self.no_line_waits(step);
@@ -257,11 +257,11 @@ impl Run<'_> {
     }
 
     fn client_speaks(&mut self, at: usize, step: &Step, octets: &[u8]) {
+        self.said.insert(step.connection, Vec::new());
         if at < self.sent_until {
             return;
         }
         self.no_line_waits(step);
-        self.said.insert(step.connection, Vec::new());
         match self.arrival {
             Arrival::WholeLines => {
                 let octets = self.with_captures(octets);
@@ -346,8 +346,11 @@ impl Run<'_> {
         at + count
     }
 
-    fn never(&mut self, step: &Step, unwanted: &str) {
-        self.no_line_waits(step);
+    fn never(&mut self, at: usize, step: &Step, unwanted: &str) {
+        // Lines that answer what was sent ahead belong to later steps.
+        if at >= self.sent_until {
+            self.no_line_waits(step);
+        }
         let said = self.said.get(&step.connection).cloned().unwrap_or_default();
         if let Some(line) = said.iter().find(|line| self.matches(unwanted, line)) {
             self.fail(step, &format!("must not come: {line:?}"));

@@ -161,3 +161,37 @@ pub const SMTP_WRITE_SECONDS: u64 = 60;
 pub const SMTP_COMMAND_READ_OCTETS: usize = 4 * 1024;
 /// See [`SMTP_COMMAND_READ_OCTETS`].
 pub const SMTP_CONTENT_READ_OCTETS: usize = 64 * 1024;
+
+/// Octets of a mailbox name in UTF-8: room for a dozen levels, and for its modified UTF-7 form in one line.
+pub const MAILBOX_NAME_OCTETS_MAX: usize = 1000;
+
+/// Levels of a mailbox name: LIST with a pattern costs a step a level.
+pub const MAILBOX_LEVELS_MAX: usize = 32;
+
+/// Mailboxes of one account, and subscribed names: they are kept in one row.
+pub const MAILBOXES_MAX: usize = 10_000;
+
+/// Octets of a value of the metadata store: what every engine takes without a stall.
+pub const VALUE_OCTETS_MAX: usize = 64 * 1024;
+
+/// Octets of one group of writes to a partition. A larger delivery stands alone.
+pub const GROUP_OCTETS_MAX: usize = 8 * 1024 * 1024;
+
+/// Writes that wait for a partition's writer; further callers wait for a place.
+pub const WRITES_WAITING_MAX: usize = 1024;
+
+/// Octets that must be free on the disk before a message is taken: room for the log, a flush and a pack.
+pub const DISK_FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
+
+/// Octets of open mailboxes that are kept in memory when no session uses them.
+pub const OPEN_MAILBOX_OCTETS_MAX: usize = 64 * 1024 * 1024;
+
+/// Message records kept decoded.
+pub const RECORDS_CACHED_MAX: usize = 4096;
+
+/// Accounts whose row is kept decoded.
+pub const ACCOUNTS_CACHED_MAX: usize = 10_000;
+
+/// Days that a delivery is remembered whose sender never showed that it saw our reply (RFC 5321 §4.5.4.1
+/// has senders give up after four or five days).
+pub const REPEAT_DAYS: i64 = 7;

@@ -4,4 +4,5 @@
 mod blob;
 mod message;
 mod smtp;
+mod end_to_end;
 mod support;

@@ -1,12 +1,12 @@
 //! Reading records and octets of messages.
 
-use super::{Store, StoreError, blob::Manifest};
+use super::{Store, StoreError, blob::Manifest, record::StoredRecord};
 use crate::{
     clock::UnixMillis,
     mail::{AccountId, ContentId, MessageNumber},
     message::Analysis,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::{ops::Range, sync::Arc};
 
 /// What is kept of a message beside its octets.
@@ -41,19 +41,44 @@ impl MessageRecord {
 impl Store {
     /// The record of a message, from a cache where it was read lately.
     pub fn record(&self, account: AccountId, number: MessageNumber) -> Result<Arc<MessageRecord>, StoreError> {
-        let _ = (account, number);
-        unimplemented!("frame: store")
+        if let Some(record) = self.inner.records.lock().get(&(account, number)) {
+            return Ok(Arc::clone(record));
+        }
+        let place = self.inner.place(account);
+        let record = Arc::new(StoredRecord::read(&self.inner.engine, place, number)?.into_record(place, number));
+        self.inner.records.lock().put((account, number), Arc::clone(&record));
+        Ok(record)
     }
 
     /// Octets of the message as received (trace not included), verified. Touches only what the range needs.
     pub async fn read_raw(&self, record: &MessageRecord, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let _ = (record, range);
-        unimplemented!("frame: store")
+        let range = range.start.min(record.raw_octets)..range.end.min(record.raw_octets);
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.inner.blobs.read(&record.manifest, range).await
     }
 
     /// Octets of the message as it is shown: trace fields, then the octets as received.
     pub async fn read(&self, record: &MessageRecord, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let _ = (record, range);
-        unimplemented!("frame: store")
+        let trace = record.trace.len() as u64;
+        let raw = range.start.saturating_sub(trace)..range.end.saturating_sub(trace);
+        if range.start >= trace {
+            return self.read_raw(record, raw).await;
+        }
+        let from_trace = usize_of(range.start)..usize_of(range.end.min(trace));
+        let head = record.trace.slice(from_trace);
+        if raw.is_empty() {
+            return Ok(head);
+        }
+        let body = self.read_raw(record, raw).await?;
+        let mut whole = BytesMut::with_capacity(head.len() + body.len());
+        whole.extend_from_slice(&head);
+        whole.extend_from_slice(&body);
+        Ok(whole.freeze())
     }
+}
+
+fn usize_of(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
 }

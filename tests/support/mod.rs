@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 pub mod archive;
+pub mod client;
 pub mod dialogue;
+pub mod server;
 
 pub use archive::corpora;

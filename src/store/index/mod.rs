@@ -56,6 +56,12 @@ impl Indexes {
         unimplemented!("frame: index")
     }
 
+    /// Forgets an account that was removed: its segments' objects go.
+    pub(super) async fn forget(&self, account: AccountId) -> Result<(), StoreError> {
+        let _ = account;
+        unimplemented!("frame: index")
+    }
+
     /// The numbers of the messages that match, expunged ones perhaps included: indexed hits and a scan of the tail.
     pub(super) async fn search(&self, account: AccountId, key: &TextKey) -> Result<RoaringBitmap, StoreError> {
         let _ = (account, key);

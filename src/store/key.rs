@@ -1,0 +1,130 @@
+//! Keys of rows, and the store's format.
+//!
+//! Everything of an account begins with its partition (2 octets) and its id (8), so that an account
+//! is one range of each table and a partition can move as a whole. All numbers are big-endian.
+//!
+//! | table | key behind the account | value |
+//! |---|---|---|
+//! | `Mailbox` | `a` | the account's counters |
+//! | `Mailbox` | `n` | its mailboxes' names and uses, and subscriptions |
+//! | `Mailbox` | `h` mailbox | the mailbox's header |
+//! | `Row` | mailbox, block, `f` | what never changes in 256 consecutive UIDs |
+//! | `Row` | mailbox, block, `v` | flags, keywords and mod-sequences of the same |
+//! | `Record` | number | the message record, continued under further chunk numbers |
+//! | `Record` | number, `n` | how many mailbox rows name the record, where it is not one |
+//! | `Change` | mailbox, modseq, uid | nothing: the UID was expunged at that mod-sequence |
+//! | `Reference` | content | how many records of the account name the content |
+//! | `Tail` | number, chunk | text not yet indexed (written by `index`) |
+//!
+//! Without an account: `System` holds `format`, `secret`, `next account`; `Directory` has the keys of
+//! `accounts`; `Repeat` is keyed by the repeat key; `Outbox` by partition and delivery.
+
+use crate::mail::{AccountId, ContentId, MailboxId, MessageNumber, ModSeq, Uid};
+
+/// The version of everything that the store writes. A store of another one is refused.
+pub(super) const FORMAT: u8 = 1;
+
+/// The partition of an account; part of the format.
+pub(super) fn partition_of(account: AccountId, partitions: u16) -> u16 {
+    let mixed = account.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    u16::try_from(mixed % u64::from(partitions.max(1))).unwrap_or(0)
+}
+
+/// An account with its partition: the beginning of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) partition: u16,
+    pub(super) account: AccountId,
+}
+
+impl Place {
+    pub(super) fn prefix(self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(32);
+        key.extend(self.partition.to_be_bytes());
+        key.extend(self.account.get().to_be_bytes());
+        key
+    }
+
+    fn key(self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = self.prefix();
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+
+    pub(super) fn counters(self) -> Vec<u8> {
+        self.key(&[b"a"])
+    }
+
+    pub(super) fn names(self) -> Vec<u8> {
+        self.key(&[b"n"])
+    }
+
+    pub(super) fn header(self, mailbox: MailboxId) -> Vec<u8> {
+        self.key(&[b"h", &mailbox.get().to_be_bytes()])
+    }
+
+    pub(super) fn blocks(self, mailbox: MailboxId) -> Vec<u8> {
+        self.key(&[&mailbox.get().to_be_bytes()])
+    }
+
+    pub(super) fn block(self, mailbox: MailboxId, block: u32, column: Column) -> Vec<u8> {
+        self.key(&[&mailbox.get().to_be_bytes(), &block.to_be_bytes(), &[column as u8]])
+    }
+
+    pub(super) fn record(self, number: MessageNumber) -> Vec<u8> {
+        self.key(&[&number.get().to_be_bytes()])
+    }
+
+    pub(super) fn record_rows(self, number: MessageNumber) -> Vec<u8> {
+        self.key(&[&number.get().to_be_bytes(), b"n"])
+    }
+
+    pub(super) fn vanished(self, mailbox: MailboxId, modseq: ModSeq, uid: Uid) -> Vec<u8> {
+        self.key(&[&mailbox.get().to_be_bytes(), &modseq.get().to_be_bytes(), &uid.get().to_be_bytes()])
+    }
+
+    pub(super) fn reference(self, content: ContentId) -> Vec<u8> {
+        self.key(&[&content.0])
+    }
+}
+
+/// The two values of a block of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Column {
+    /// What never changes.
+    Fixed = b'f',
+    /// Flags, keywords, mod-sequences.
+    Variable = b'v',
+}
+
+/// The first key behind all that begin with `prefix`.
+pub(super) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(last) = prefix.pop() {
+        if let Some(next) = last.checked_add(1) {
+            prefix.push(next);
+            return prefix;
+        }
+    }
+    vec![0xff; 64]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_spread_over_partitions_and_stay_there() {
+        let of = |id| partition_of(AccountId::new(id).unwrap(), 8);
+        assert_eq!((1..=8).map(of).collect::<Vec<_>>(), (1..=8).map(of).collect::<Vec<_>>());
+        let mut filled = [0; 8];
+        (1..=8000).for_each(|id| filled[usize::from(of(id))] += 1);
+        assert!(filled.iter().all(|count| (800..1200).contains(count)), "{filled:?}");
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_lies_behind_its_keys() {
+        assert_eq!(end_of(vec![1, 2]), [1, 3]);
+        assert_eq!(end_of(vec![1, 0xff]), [2]);
+    }
+}

@@ -35,7 +35,7 @@ pub use envelope::{Envelope, EnvelopeAddress};
 pub use fold::fold;
 pub use header::{HeaderField, header_fields, received_count};
 pub use structure::{Body, Part, PartPath, Span};
-pub use text::{HeaderText, SearchText, search_text};
+pub use text::{HeaderText, SearchText, header_texts, search_text};
 pub use transfer::decode_part;
 
 /// What is known of a message after one reading, without its octets. It is kept in the message

@@ -43,6 +43,11 @@ pub fn search_text(raw: &[u8], analysis: &Analysis) -> SearchText {
     SearchText { headers, body: collector.body }
 }
 
+/// The decoded fields of a header section that stands alone, such as our trace fields.
+pub fn header_texts(header: &[u8]) -> Vec<HeaderText> {
+    header_fields(header).map(|field| header_text(field.name, field.value)).collect()
+}
+
 struct Collector<'a> {
     raw: &'a [u8],
     body: String,

@@ -5,7 +5,6 @@ use super::{
     blob::{Owner, Split},
     failpoint,
     index::Indexes,
-    key::partition_of,
     mailbox::Row,
     metadata::{Batch, Durability, Table},
     outbox,
@@ -15,7 +14,7 @@ use super::{
 use crate::{
     limits,
     mail::{AccountId, MailboxId, ModSeq, Uid, UidValidity},
-    message,
+    message::{self, SearchText},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -31,7 +30,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    fn record(&self, target: &Target) -> StoredRecord {
+    pub(super) fn record(&self, target: &Target) -> StoredRecord {
         StoredRecord {
             raw_id: self.split.raw_id,
             raw_octets: self.message.raw.len() as u64,
@@ -67,26 +66,36 @@ impl Store {
     /// Durable once this returns. A crash before that leaves nothing visible, or all of it. Dropping
     /// the future does not undo it: the message is then stored or not, never half.
     pub async fn append(&self, message: NewMessage, targets: Vec<Target>) -> Result<Vec<Appended>, StoreError> {
-        let Some(first) = targets.first() else { return Ok(Vec::new()) };
+        let Some(account) = targets.first().map(|target| target.account) else { return Ok(Vec::new()) };
         self.inner.check_free_space()?;
         let prepared = self.prepare(message).await?;
         failpoint::reach("append.after_stage");
-        let partition_of = |target: &Target| partition_of(target.account, self.inner.partitions);
-        let home = partition_of(first);
-        let (here, elsewhere): (Vec<_>, Vec<_>) =
-            targets.iter().cloned().enumerate().partition(|(_, target)| partition_of(target) == home);
-        let mut given = BTreeMap::new();
-        if elsewhere.is_empty() {
-            let group = vec![(prepared, targets)];
-            let appended = self.write(first.account, move |transaction| append_group(transaction, &group)).await?;
-            return Ok(appended);
+        let home = self.inner.place(account).partition;
+        if targets.iter().all(|target| self.inner.place(target.account).partition == home) {
+            return self.write(account, move |transaction| append_group(transaction, &[(prepared, targets)])).await;
         }
+        self.append_to_partitions(account, prepared, targets).await
+    }
+
+    /// The delivery to several partitions: home first, the others from its outbox row.
+    async fn append_to_partitions(
+        &self,
+        account: AccountId,
+        prepared: Prepared,
+        targets: Vec<Target>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let home = self.inner.place(account).partition;
+        let (here, elsewhere): (Vec<_>, Vec<_>) = targets
+            .into_iter()
+            .enumerate()
+            .partition(|(_, target)| self.inner.place(target.account).partition == home);
+        let mut given = BTreeMap::new();
         let delivery = outbox::Delivery::new(&self.inner, &prepared, &elsewhere);
         let home_targets: Vec<Target> = here.iter().map(|(_, target)| target.clone()).collect();
-        let (message, row) = (prepared.clone(), delivery.clone());
+        let row = delivery.clone();
         let appended = self
-            .write(first.account, move |transaction| {
-                let appended = append_group(transaction, &[(message, home_targets)])?;
+            .write(account, move |transaction| {
+                let appended = append_group(transaction, &[(prepared, home_targets)])?;
                 if appended.iter().all(|copy| !copy.repeated) {
                     row.remember(transaction.batch());
                 }
@@ -212,13 +221,18 @@ pub(super) fn append_copy(
         saved_seconds,
     })?;
     transaction.add_record(account, number, record)?;
-    write_text(transaction, account, number, text);
+    write_text(transaction, account, number, &[&trace_text(&record.trace), text].concat());
     let uid_validity = transaction.mailbox(account, mailbox)?.status.uid_validity;
     Ok(Appended { account, mailbox, uid_validity, uid: row.uid, number, modseq, repeated: false })
 }
 
 fn day_of(seconds: i64) -> i32 {
     i32::try_from(seconds.div_euclid(86_400)).unwrap_or(0)
+}
+
+/// The text of our trace fields: they are part of the header that a search looks at.
+fn trace_text(trace: &[u8]) -> Vec<u8> {
+    Indexes::tail_value(&SearchText { headers: message::header_texts(trace), body: String::new() })
 }
 
 /// The tail rows of a text: the tail key and a chunk number.

@@ -43,8 +43,9 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::Directory;
 pub use changes::Watch;
-pub use mailbox::{MailboxEntry, MailboxStatus, Row, Snapshot, SpecialUse};
+pub use mailbox::{MailboxStatus, Row, Snapshot};
 pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
+pub use names::{MailboxEntry, SpecialUse};
 pub use read::MessageRecord;
 pub use search::{Hit, Scope, SearchKey};
 

@@ -37,6 +37,17 @@ impl Indexes {
         unimplemented!("frame: index")
     }
 
+    /// Starts the workers.
+    pub(super) fn start(&self, source: std::sync::Arc<dyn TextSource>) -> Result<(), StoreError> {
+        let _ = source;
+        unimplemented!("frame: index")
+    }
+
+    /// Waits for the current jobs and stops the workers.
+    pub(super) async fn stop(&self) {
+        unimplemented!("frame: index")
+    }
+
     /// The tail row of one message: its folded text, as the append batch stores it in `Table::Tail`
     /// under `tail_key`.
     pub(super) fn tail_value(text: &SearchText) -> Vec<u8> {

@@ -565,11 +565,13 @@ impl Session {
             return None;
         };
         match decoder.decode(input) {
-            Progress::More if decoder.content().is_boundless() => self.close(Reply::TOO_BIG),
-            Progress::More => return Some(Event::Read),
-            Progress::End => return self.content_ends(),
+            _ if decoder.content().is_boundless() => {
+                self.close(Reply::TOO_BIG);
+                None
+            }
+            Progress::More => Some(Event::Read),
+            Progress::End => self.content_ends(),
         }
-        None
     }
 
     /// BDAT (RFC 3030 §2). The octets follow whatever is wrong with the command, so they are always taken.

@@ -22,7 +22,7 @@ fn fixtures_read_as_written_beside_them() {
         let raw = fs::read(&path).unwrap();
         invariants_hold(&path.to_string_lossy(), &raw);
         let seen = shown(&raw);
-        if std::env::var_os("POSTERN_WRITE_EXPECTED").is_some() {
+        if std::env::var_os("POSTERN_WRITE_EXPECTED").is_some_and(|value| value == "1") {
             fs::write(path.with_extension("txt"), &seen).unwrap();
         }
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();

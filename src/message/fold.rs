@@ -10,7 +10,8 @@ use unicode_normalization::UnicodeNormalization;
 ///    uses (RFC 5051 §2). So `ß` is not `ss`.
 /// 2. Compatibility and composition: forms that look alike are equal (full-width letters, ligatures), and
 ///    so are composed and decomposed forms (NFKC). The composed form is kept, where RFC 5051 keeps the
-///    decomposed one, so that `e` is not found in `é` and a Korean syllable not in another.
+///    decomposed one, so that `e` is not found in `é` and a Korean syllable not in another. Two Arabic
+///    ligatures that stand for whole sentences stay as they are, so that text never grows much.
 /// 3. Every run of white space, no-break spaces and line ends included, is one space; a run at either
 ///    end too, so that a needle `foo ` asks for the end of a word.
 /// 4. Characters without a shape (soft hyphen, zero-width spaces and joiners, byte order mark) are dropped: they
@@ -93,7 +94,7 @@ fn push_other(run: &str, folded: &mut String) {
     }
 }
 
-/// The letter before goes in again, since a mark may combine with it.
+/// Runs of other characters. The letter before goes in again, since a mark may combine with it.
 fn push_composed(run: &str, folded: &mut String) {
     let base = if folded.ends_with(' ') { None } else { folded.pop() };
     let characters = base.into_iter().chain(run.chars()).filter(|character| !is_shapeless(*character));
@@ -126,11 +127,17 @@ fn single(mut characters: impl Iterator<Item = char>) -> Option<char> {
 /// the letter before it. All others go the long way.
 fn is_plain(character: char) -> bool {
     is_without_case(character)
+        || is_sentence(character)
         || matches!(
             character,
             '\u{c0}'..='\u{12f}' | '\u{134}'..='\u{13e}' | '\u{141}'..='\u{148}' | '\u{14a}'..='\u{17e}'
             | 'Α'..='Ω' | 'ά'..='ώ' | '\u{400}'..='\u{481}' | '\u{48a}'..='\u{52f}'
         )
+}
+
+/// One character that decomposes into up to eighteen.
+fn is_sentence(character: char) -> bool {
+    matches!(character, '\u{fdfa}' | '\u{fdfb}')
 }
 
 /// Han, kana, Hangul, Hebrew, Arabic and Thai letters, and the commonest signs.
@@ -197,7 +204,8 @@ mod tests {
     /// The fast paths give what the long way gives.
     #[test]
     fn plain_characters_fold_as_all_do() {
-        for character in ('\0'..=char::MAX).filter(|character| is_plain(*character) || character.is_ascii()) {
+        let is_fast = |character: &char| (is_plain(*character) && !is_sentence(*character)) || character.is_ascii();
+        for character in ('\0'..=char::MAX).filter(is_fast) {
             let text = character.to_string();
             let mut long_way = String::new();
             push_composed(&text, &mut long_way);
@@ -213,6 +221,7 @@ mod tests {
     fn every_character_folds_to_what_stays() {
         for character in '\0'..=char::MAX {
             let once = fold(character.encode_utf8(&mut [0; 4]));
+            assert!(once.len() <= 6 * character.len_utf8(), "{character:?} grows");
             assert_eq!(fold(&once), once, "{character:?}");
             let upper: String = character.to_uppercase().collect();
             if upper.chars().count() == 1 {

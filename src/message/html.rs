@@ -239,66 +239,17 @@ fn is_raw_text(name: &str) -> bool {
 }
 
 /// Elements that begin and end lines.
+#[rustfmt::skip]
 fn is_block(name: &str) -> bool {
-    const BLOCKS: &[&str] = &[
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "br",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "dialog",
-        "dir",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "frame",
-        "frameset",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "head",
-        "header",
-        "hr",
-        "html",
-        "iframe",
-        "legend",
-        "li",
-        "main",
-        "menu",
-        "nav",
-        "ol",
-        "optgroup",
-        "option",
-        "p",
-        "pre",
-        "section",
-        "select",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "textarea",
-        "tfoot",
-        "th",
-        "thead",
-        "title",
-        "tr",
-        "ul",
-    ];
-    BLOCKS.binary_search(&name).is_ok()
+    matches!(
+        name,
+        "address" | "article" | "aside" | "blockquote" | "body" | "br" | "caption" | "center" | "dd"
+        | "details" | "dialog" | "dir" | "div" | "dl" | "dt" | "fieldset" | "figcaption" | "figure"
+        | "footer" | "form" | "frame" | "frameset" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "head"
+        | "header" | "hr" | "html" | "iframe" | "legend" | "li" | "main" | "menu" | "nav" | "ol"
+        | "optgroup" | "option" | "p" | "pre" | "section" | "select" | "summary" | "table" | "tbody"
+        | "td" | "textarea" | "tfoot" | "th" | "thead" | "title" | "tr" | "ul"
+    )
 }
 
 /// What a reference such as `&auml` or `&#228` stands for.
@@ -383,14 +334,6 @@ mod tests {
         check("a<!-- never closed <b>b</b>", "a never closed b");
         check("a<b", "a<b");
         check("<a title=\">\">b</a>", "> b");
-    }
-
-    #[test]
-    fn blocks_are_sorted_for_the_search() {
-        for block in ["address", "br", "div", "h1", "p", "td", "ul"] {
-            assert!(is_block(block), "{block}");
-        }
-        assert!(!is_block("b") && !is_block("span") && !is_block(""));
     }
 
     #[test]

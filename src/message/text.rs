@@ -59,15 +59,16 @@ struct Collector<'a> {
 
 impl Collector<'_> {
     fn headers(&mut self, message: &Part) -> Vec<HeaderText> {
+        /// What keeping a field costs beyond its text: without it, millions of fields of two octets would be kept.
+        const HEADER_OCTETS: usize = size_of::<HeaderText>();
         let mut headers = Vec::new();
         for field in header_fields(message.header.of(self.raw)) {
             let header = header_text(field.name, field.value);
-            let octets = header.name.len() + header.value.len() + 2;
-            if octets > self.room {
-                break;
+            let octets = header.name.len() + header.value.len() + HEADER_OCTETS;
+            if let Some(room) = self.room.checked_sub(octets) {
+                self.room = room;
+                headers.push(header);
             }
-            self.room -= octets;
-            headers.push(header);
         }
         headers
     }

@@ -1,6 +1,11 @@
 //! One connection: its socket, its deadlines and its session, for the MX and for submission.
 
-use super::{ContentBudget, budget::Share, reply};
+use super::{
+    ContentBudget,
+    budget::Share,
+    deadline::{Deadlines, Places},
+    reply,
+};
 use crate::{
     authentication::Client,
     clock::Clock,
@@ -134,10 +139,7 @@ struct Connection<S> {
     /// What was stored under a 250 that the client has not shown to have seen.
     unconfirmed: Option<Delivered>,
     refused_recipients: u32,
-    /// When the session last said something: the wait for a whole command or message began then.
-    spoke_at: Instant,
-    /// When the transaction began.
-    transaction_at: Option<Instant>,
+    deadlines: Deadlines,
 }
 
 impl<S: Service> Connection<S> {
@@ -160,8 +162,7 @@ impl<S: Service> Connection<S> {
             share: shared.budget.share(),
             unconfirmed: None,
             refused_recipients: 0,
-            spoke_at: Instant::now(),
-            transaction_at: None,
+            deadlines: Deadlines::new(Instant::now()),
             shared,
         }
     }
@@ -194,7 +195,7 @@ impl<S: Service> Connection<S> {
                     stream = stream.start_tls(&self.shared.acceptor, HANDSHAKE).await?;
                     self.service.forget_login();
                     self.session.tls_established();
-                    self.spoke_at = Instant::now();
+                    self.deadlines.spoke(Instant::now());
                 }
                 Event::Close => {
                     self.flush(&mut stream).await?;
@@ -258,7 +259,7 @@ impl<S: Service> Connection<S> {
         if output.is_empty() {
             return Ok(());
         }
-        self.spoke_at = Instant::now();
+        self.deadlines.spoke(Instant::now());
         let sending = async {
             stream.write_all(&output).await?;
             stream.flush().await
@@ -296,21 +297,14 @@ impl<S: Service> Connection<S> {
     }
 
     fn deadline(&mut self) -> Instant {
-        let seconds = Duration::from_secs;
+        let now = Instant::now();
         if self.session.is_between_transactions() {
-            self.transaction_at = None;
-        } else if self.transaction_at.is_none() {
-            self.transaction_at = Some(Instant::now());
+            self.deadlines.between_transactions();
+        } else {
+            self.deadlines.in_transaction(now);
         }
-        let wait = match self.session.waits_for() {
-            Waits::Content => Instant::now() + seconds(limits::SMTP_CONTENT_BLOCK_SECONDS),
-            Waits::Command if self.permit.places_are_scarce() => {
-                self.spoke_at + seconds(limits::SMTP_COMMAND_SECONDS_UNDER_STRESS)
-            }
-            Waits::Command => self.spoke_at + seconds(limits::SMTP_COMMAND_SECONDS),
-        };
-        let transaction = self.transaction_at.map(|begun| begun + seconds(limits::SMTP_TRANSACTION_SECONDS));
-        transaction.map_or(wait, |end| end.min(wait))
+        let places = if self.permit.places_are_scarce() { Places::Scarce } else { Places::Free };
+        self.deadlines.next(now, self.session.waits_for(), places)
     }
 
     /// Room to read into, small while a client only talks.

@@ -11,6 +11,7 @@
 
 mod budget;
 pub(crate) mod connection;
+mod deadline;
 mod deliver;
 mod disposition;
 mod log;

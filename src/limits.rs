@@ -195,3 +195,69 @@ pub const ACCOUNTS_CACHED_MAX: usize = 10_000;
 /// Days that a delivery is remembered whose sender never showed that it saw our reply (RFC 5321 §4.5.4.1
 /// has senders give up after four or five days).
 pub const REPEAT_DAYS: i64 = 7;
+/// Octets of one IMAP command with its literals, the message of an APPEND left out (RFC 7162 §4 asks
+/// for 8,192; clients send sets of tens of thousands of UIDs).
+pub const IMAP_COMMAND_OCTETS_MAX: usize = 1024 * 1024;
+
+/// Octets of one IMAP command before login: two literals and the rest. Keeps an unknown peer cheap.
+pub const IMAP_COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 20 * 1024;
+
+/// Octets of one literal of a command, the message of an APPEND left out.
+pub const IMAP_LITERAL_OCTETS_MAX: u64 = 256 * 1024;
+
+/// Octets of one literal before login.
+pub const IMAP_LITERAL_OCTETS_MAX_BEFORE_LOGIN: u64 = 8 * 1024;
+
+/// Octets of a refused command that are read away before the connection is closed instead (RFC 7888 §4).
+pub const IMAP_SKIPPED_OCTETS_MAX: u64 = 128 * 1024 * 1024;
+
+/// Octets of a client's answer during AUTHENTICATE, in base64.
+pub const IMAP_SASL_LINE_OCTETS_MAX: usize = 12 * 1024;
+
+/// Octets read from an IMAP client at once.
+pub const IMAP_READ_OCTETS: usize = 16 * 1024;
+
+/// Octets of responses that are collected before they are sent, and octets of a body read at once.
+pub const IMAP_WRITE_OCTETS: usize = 64 * 1024;
+
+/// Octets of buffers that an idle IMAP connection keeps; larger ones are freed.
+pub const IMAP_IDLE_BUFFER_OCTETS: usize = 4 * 1024;
+
+/// Messages that FETCH looks up at once where it needs no more than their rows.
+pub const IMAP_FETCH_ROWS: usize = 1024;
+
+/// Messages that FETCH looks up at once where it reads headers or bodies; also how many may gain `\Seen` before they are sent.
+pub const IMAP_FETCH_BODIES: usize = 16;
+
+/// Seconds from connection to login.
+pub const IMAP_LOGIN_SECONDS_MAX: u64 = 180;
+
+/// Seconds without a command before a session is ended (RFC 9051 §5.4 asks for at least 30 minutes).
+pub const IMAP_IDLE_SECONDS_MAX: u64 = 30 * 60;
+
+/// Seconds between two signs of life during IDLE, so that NAT tables keep the connection.
+pub const IMAP_STILL_HERE_SECONDS: u64 = 120;
+
+/// Seconds that a client may take to accept a buffer of responses, or to send the next octets of a literal.
+pub const IMAP_TRANSFER_SECONDS_MAX: u64 = 300;
+
+/// Milliseconds that a failed login waits for its answer.
+pub const IMAP_LOGIN_FAILURE_MILLISECONDS: u64 = 1000;
+
+/// Failed logins before the connection is closed.
+pub const IMAP_LOGIN_FAILURES_MAX: u32 = 4;
+
+/// Commands in a row that are answered BAD before the connection is closed.
+pub const IMAP_BAD_COMMANDS_MAX: u32 = 20;
+
+/// Connections at once of one account to one listener. Clients open several per device.
+pub const IMAP_CONNECTIONS_PER_ACCOUNT_MAX: u32 = 100;
+
+/// Depth of nested SEARCH keys. A chain of OR counts as one level.
+pub const IMAP_SEARCH_DEPTH_MAX: usize = 64;
+
+/// Keys of one SEARCH.
+pub const IMAP_SEARCH_KEYS_MAX: usize = 2000;
+
+/// Depth of a part number in FETCH, such as `BODY[1.2.3]`.
+pub const IMAP_SECTION_DEPTH_MAX: usize = 64;

@@ -1,7 +1,42 @@
-//! The IMAP session (RFC 9051, RFC 3501): one file per command, views, fetch, search; its driver.
-//! imap_codec's owner.
+//! The IMAP session: IMAP4rev1 and IMAP4rev2 (RFC 3501, RFC 9051) over the store. imap_codec's owner.
+//!
+//! ```text
+//!  octets ─▶ frame ─▶ command::parse ─▶ Command ─▶ session ─▶ command/*.rs ─▶ wire.out ─▶ octets
+//!            lines,     own parser,                 states,     one file each,  bounded,
+//!            literals   codec for what              reports     view, fetch,    flushed with
+//!                       nothing extends                         search          back-pressure
+//! ```
+//!
+//! Owns: framing, commands, responses, the view that each client has of its mailbox. Promises: commands are answered in
+//! order, each by one tagged line; sequence numbers move only when the client is told; pushes are lossless
+//! because they come from comparing snapshots (P8); BODY[] gives the octets that were stored (P3), NUL octets
+//! excepted, which a string cannot hold; an unknown peer costs bounded memory and time (P11); damaged messages are left out and named
+//! (P12). Never: holds a snapshot or lock while a client takes its time; answers before the store has. Errors become
+//! responses in `response.rs` alone; faults of the store are logged there.
+//!
+//! Not implemented: `\Recent` (RFC 3501 §2.3.2; it is never set), RFC 7162 §3.2 (QRESYNC), RFC 3502 (MULTIAPPEND).
 
-use crate::{accounts::Accounts, clock::Clock, net, store::Store};
+mod capability;
+mod codec;
+mod command;
+mod connection;
+mod date;
+mod fetch;
+mod frame;
+mod mailbox_name;
+mod parser;
+mod places;
+mod response;
+mod search;
+mod selected;
+mod sequence;
+mod session;
+mod view;
+mod wire;
+mod write;
+
+use crate::{accounts::Accounts, clock::Clock, limits, net, store::Store};
+use std::{sync::Arc, time::Duration};
 
 /// What the IMAP service stands on. Clones share everything.
 #[derive(Clone)]
@@ -16,6 +51,17 @@ pub struct Services {
     pub hostname: String,
     /// Octets of an APPEND at most.
     pub message_octets_max: u64,
+    /// Who may log in outside TLS.
+    pub clear_login: ClearLogin,
+}
+
+/// Who may log in outside TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClearLogin {
+    /// Nobody.
+    Refused,
+    /// Clients on the same machine.
+    Loopback,
 }
 
 /// How TLS begins.
@@ -27,6 +73,9 @@ pub enum TlsMode {
     Implicit,
 }
 
+/// What a connection over the bounds is told.
+const REFUSAL: &[u8] = b"* BYE [UNAVAILABLE] too many connections, try again later\r\n";
+
 /// Serves IMAP on a listener until shutdown, then says BYE to every session and returns.
 pub async fn serve(
     listener: net::Listener,
@@ -35,6 +84,16 @@ pub async fn serve(
     mode: TlsMode,
     shutdown: net::Shutdown,
 ) -> std::io::Result<()> {
-    let _ = (listener, services, acceptor, mode, shutdown);
-    unimplemented!("frame: imap")
+    let shared =
+        session::Shared { services: Arc::new(services), places: places::Places::default(), shutdown: shutdown.clone() };
+    let drain = Duration::from_secs(limits::DRAIN_SECONDS);
+    net::serve(listener, REFUSAL, shutdown, drain, |accepted| {
+        connection::run(shared.clone(), accepted, acceptor.clone(), mode)
+    })
+    .await
+}
+
+/// Whether octets are one whole command: a line with its literals and the final CRLF, as the parser sees it.
+pub fn is_command(octets: &[u8]) -> bool {
+    command::parse(octets).outcome.is_ok()
 }

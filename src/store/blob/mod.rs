@@ -16,6 +16,7 @@
 //!
 //! RFC 2045 §6.8 (base64). Not implemented: the sweep of contents without references.
 
+mod dictionary;
 mod frame;
 mod layout;
 mod manifest;

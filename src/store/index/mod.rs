@@ -48,14 +48,16 @@ impl Indexes {
         unimplemented!("frame: index")
     }
 
-    /// The tail row of one message: its folded text, as the append batch stores it in `Table::Tail`
-    /// under `tail_key`.
+    /// The tail value of one message: its folded text. The append batch cuts it into chunks of at most
+    /// `limits::VALUE_OCTETS_MAX` and stores them in `Table::Tail` under `tail_key` and a chunk number (u16, big-endian).
+    /// The values of two texts one behind the other are the value of both together: our trace fields'
+    /// differs from recipient to recipient, the message's own is made once.
     pub(super) fn tail_value(text: &SearchText) -> Vec<u8> {
         let _ = text;
         unimplemented!("frame: index")
     }
 
-    /// The key of a message's tail row.
+    /// What the keys of a message's tail rows begin with; it begins with what all keys of the account begin with.
     pub(super) fn tail_key(account: AccountId, number: MessageNumber) -> Vec<u8> {
         let _ = (account, number);
         unimplemented!("frame: index")

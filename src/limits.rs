@@ -174,6 +174,10 @@ pub const MAILBOXES_MAX: usize = 10_000;
 /// Octets of a value of the metadata store: what every engine takes without a stall.
 pub const VALUE_OCTETS_MAX: usize = 64 * 1024;
 
+/// Octets of a message's text that travel in its batch, once for each recipient. A longer text is
+/// extracted from the stored body again when it is searched or indexed.
+pub const TAIL_VALUE_OCTETS_MAX: usize = 512 * 1024;
+
 /// Octets of one group of writes to a partition. A larger delivery stands alone.
 pub const GROUP_OCTETS_MAX: usize = 8 * 1024 * 1024;
 

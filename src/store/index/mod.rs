@@ -51,7 +51,8 @@ impl Indexes {
     /// The tail value of one message: its folded text. The append batch cuts it into chunks of at most
     /// `limits::VALUE_OCTETS_MAX` and stores them in `Table::Tail` under `tail_key` and a chunk number (u16, big-endian).
     /// The values of two texts one behind the other are the value of both together: our trace fields'
-    /// differs from recipient to recipient, the message's own is made once.
+    /// differs from recipient to recipient, the message's own is made once. A value over
+    /// `limits::TAIL_VALUE_OCTETS_MAX` is not stored: chunk 0 is then empty, and the text is the [`TextSource`]'s.
     pub(super) fn tail_value(text: &SearchText) -> Vec<u8> {
         let _ = text;
         unimplemented!("frame: index")

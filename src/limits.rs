@@ -265,3 +265,40 @@ pub const IMAP_SEARCH_KEYS_MAX: usize = 2000;
 
 /// Depth of a part number in FETCH, such as `BODY[1.2.3]`.
 pub const IMAP_SECTION_DEPTH_MAX: usize = 64;
+
+/// Octets of a password: room for any sentence.
+pub const PASSWORD_OCTETS_MAX: usize = 1024;
+
+/// KiB of memory that hashing a password takes: the first choice of OWASP for Argon2id, and some 20 ms.
+pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
+
+/// Passes of Argon2id over its memory; goes with [`ARGON2_MEMORY_KIB`].
+pub const ARGON2_PASSES: u32 = 2;
+
+/// Lanes of Argon2id: one, since logins run beside one another.
+pub const ARGON2_LANES: u32 = 1;
+
+/// Octets of the salt of a password (RFC 9106 §3.1 recommends 16).
+pub const SALT_OCTETS: usize = 16;
+
+/// Iterations of SCRAM-SHA-256. RFC 7677 §4 asks for 4,096 at least, which is little today; a client pays for them at
+/// each login, and a slow telephone should not take a second.
+pub const SCRAM_ITERATIONS: u32 = 100_000;
+
+/// Seconds that a right password is remembered, so that clients that reconnect do not pay for Argon2id.
+pub const LOGIN_REMEMBERED_SECONDS: i64 = 600;
+
+/// Logins remembered at once: about 1 MiB.
+pub const LOGINS_REMEMBERED_MAX: usize = 10_000;
+
+/// Targets of one alias. Its row must fit one value of the store.
+pub const ALIAS_TARGETS_MAX: usize = 150;
+
+/// Aliases that lead to one another in a row.
+pub const ALIAS_DEPTH_MAX: usize = 8;
+
+/// Accounts that one alias leads to, through others too: each is one copy of one delivery.
+pub const ALIAS_ACCOUNTS_MAX: usize = 1000;
+
+/// How often a change of the directory is tried whose ground another change has moved.
+pub const DIRECTORY_TRIES_MAX: usize = 3;

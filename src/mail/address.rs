@@ -120,6 +120,12 @@ impl Address {
         Self { local_part: self.local_part.to_lowercase().into(), domain: self.domain.clone() }
     }
 
+    /// The address with another local part of the same domain; `None` for one that is empty or too long.
+    pub fn with_local_part(&self, local_part: &str) -> Option<Self> {
+        let fits = (1..=Self::LOCAL_PART_OCTETS_MAX).contains(&local_part.len());
+        fits.then(|| Self { local_part: local_part.into(), domain: self.domain.clone() })
+    }
+
     /// Whether a sender without SMTPUTF8 may write it.
     pub fn is_ascii(&self) -> bool {
         self.local_part.is_ascii()

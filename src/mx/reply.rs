@@ -51,6 +51,14 @@ pub(crate) fn accounts_failed(error: &AccountsError) -> Reply {
         | AccountsError::NoAccount(_)
         | AccountsError::Exists(_)
         | AccountsError::NotEmpty(_)
+        | AccountsError::NoAlias(_)
+        | AccountsError::InUse(..)
+        | AccountsError::NoTarget(_)
+        | AccountsError::Loop(_)
+        | AccountsError::Targets(_)
+        | AccountsError::Damaged(_)
+        | AccountsError::Conflict
+        | AccountsError::NotDone(_)
         | AccountsError::Password => Reply::LOCAL_ERROR,
     }
 }

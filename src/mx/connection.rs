@@ -4,6 +4,7 @@ use super::{
     ContentBudget,
     budget::Share,
     deadline::{Deadlines, Places},
+    log::Line,
     reply,
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     limits,
     mail::{AccountId, ForwardPath, ReversePath},
     net::{Accepted, Acceptor, Permit, Shutdown, Stream},
-    smtp::{Event, Message, Reply, Session, Settings, Tls, Waits},
+    smtp::{Event, Message, Refused, Reply, Session, Settings, Tls, Waits},
 };
 use bytes::{Bytes, BytesMut};
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
@@ -182,6 +183,7 @@ impl<S: Service> Connection<S> {
                     self.flush(&mut stream).await?;
                     self.message(*message).await;
                 }
+                Event::Refused(refused) => self.log_refused(*refused),
                 Event::Authenticate { mechanism, initial } => {
                     let login = self.service.authenticate(mechanism, initial).await;
                     self.login(login);
@@ -235,11 +237,23 @@ impl<S: Service> Connection<S> {
         self.session.answer(reply);
     }
 
+    fn log_refused(&mut self, refused: Refused) {
+        self.messages += 1;
+        let Refused { client, transaction, octets, reply } = refused;
+        let id = format!("{}.{}", self.id, self.messages);
+        let client = Client { ip: self.peer, helo: client.name.as_str().to_owned() };
+        let recipients = transaction.recipients.len();
+        Line::new(&id, &client, &transaction.reverse_path, recipients, octets).refused("content").write(&reply);
+    }
+
     fn login(&mut self, login: Login) {
         match login {
             Login::Challenge(challenge) => self.session.challenge(&challenge),
             Login::Done => self.session.authenticated(),
-            Login::Refused(reply) => self.session.answer(reply),
+            Login::Refused(reply) => {
+                tracing::info!(session = %self.id, peer = %self.peer, reply = reply.code(), "login refused");
+                self.session.answer(reply);
+            }
         }
     }
 

@@ -1,12 +1,10 @@
 //! The one log line of each message, written at its outcome.
 
-use super::{
-    connection::Taken,
-    disposition::{Decision, Disposition},
-};
+use super::disposition::{Decision, Disposition};
 use crate::{
     authentication::{Client, Outcome, Report},
     mail::ReversePath,
+    smtp::Reply,
     spam::Verdict,
 };
 use std::net::IpAddr;
@@ -19,7 +17,7 @@ pub(crate) struct Line {
     helo: String,
     mail_from: String,
     recipients: usize,
-    octets: usize,
+    octets: u64,
     spf: &'static str,
     dkim: &'static str,
     dmarc: &'static str,
@@ -30,7 +28,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// The line of a message that was not judged.
-    pub(crate) fn new(id: &str, client: &Client, reverse_path: &ReversePath, recipients: usize, octets: usize) -> Self {
+    pub(crate) fn new(id: &str, client: &Client, reverse_path: &ReversePath, recipients: usize, octets: u64) -> Self {
         Self {
             id: id.to_owned(),
             peer: client.ip,
@@ -47,9 +45,14 @@ impl Line {
         }
     }
 
-    /// Adds why it was not judged.
+    /// A message that is taken without being judged, and why.
     pub(crate) fn because(self, reason: &str) -> Self {
         Self { reason: reason.to_owned(), ..self }
+    }
+
+    /// A message that is refused without being judged, and why.
+    pub(super) fn refused(self, reason: &str) -> Self {
+        Self { disposition: "refuse", reason: reason.to_owned(), ..self }
     }
 
     /// Adds what was found and decided.
@@ -70,10 +73,10 @@ impl Line {
     }
 
     /// Writes it.
-    pub(crate) fn write(self, taken: &Taken) {
+    pub(crate) fn write(self, reply: &Reply) {
         let Self { id, peer, helo, mail_from, recipients, octets, spf, dkim, dmarc, probability, disposition, reason } =
             self;
-        let (reply, enhanced) = (taken.reply.code(), taken.reply.enhanced());
+        let (reply, enhanced) = (reply.code(), reply.enhanced());
         tracing::info!(
             %id, %peer, helo, mail_from, recipients, octets, spf, dkim, dmarc, probability, disposition, reason, reply, enhanced,
             "message"

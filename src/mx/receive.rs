@@ -28,7 +28,8 @@ pub(super) async fn receive(services: &Services, incoming: Incoming) -> Taken {
     let mut verdict = judging.judge(services.filter.clone(), &client, &reverse_path).await;
 
     let decision = decide(header, &report, &verdict);
-    let line = Line::new(&id, &client, &reverse_path, recipients.len(), raw.len()).judged(&report, &verdict, &decision);
+    let line =
+        Line::new(&id, &client, &reverse_path, recipients.len(), raw.len() as u64).judged(&report, &verdict, &decision);
     // The record says what was done and why, also where it was not the filter that wanted it.
     let filed = match decision.disposition {
         Disposition::Inbox => Ok((spam::Disposition::Inbox, decision.reason.to_owned())),
@@ -44,7 +45,7 @@ pub(super) async fn receive(services: &Services, incoming: Incoming) -> Taken {
             deliver(services, received).await
         }
     };
-    line.write(&taken);
+    line.write(&taken.reply);
     taken
 }
 

@@ -79,3 +79,31 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Listener, ListenerSettings},
+        *,
+    };
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_client_that_speaks_first_is_noticed_and_still_heard() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = ListenerSettings { address, connections_max: 9, connections_per_address_max: 9 };
+        let mut listener = Listener::bind(settings).await.unwrap();
+        let mut early = TcpStream::connect(listener.address()).await.unwrap();
+        early.write_all(b"EHLO").await.unwrap();
+        let mut stream = listener.accept(b"").await.unwrap().stream;
+        assert!(stream.has_unread());
+        let mut octets = [0; 4];
+        stream.read_exact(&mut octets).await.unwrap();
+        assert_eq!(&octets, b"EHLO");
+        assert!(!stream.has_unread());
+
+        let _silent = TcpStream::connect(listener.address()).await.unwrap();
+        assert!(!listener.accept(b"").await.unwrap().stream.has_unread());
+    }
+}

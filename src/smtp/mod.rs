@@ -20,4 +20,4 @@ mod session;
 
 pub use command::{ClientName, Command, CommandError, MailParameters};
 pub use reply::Reply;
-pub use session::{Authentication, Client, Event, Message, Session, Settings, Tls, Transaction, Waits};
+pub use session::{Authentication, Client, Event, Message, Refused, Session, Settings, Tls, Transaction, Waits};

@@ -88,6 +88,19 @@ pub struct Message {
     pub protocol: &'static str,
 }
 
+/// A message that came to its end and was refused for its octets alone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Who sent it.
+    pub client: Client,
+    /// Its envelope.
+    pub transaction: Transaction,
+    /// Octets that came.
+    pub octets: u64,
+    /// What the client was told.
+    pub reply: Reply,
+}
+
 /// What the driver has to do before the next step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
@@ -99,6 +112,8 @@ pub enum Event {
     Recipient(ForwardPath),
     /// Deal with a message. [`Session::answer`].
     Message(Box<Message>),
+    /// A message was refused for its octets, and the client told so: nothing to answer, only to log.
+    Refused(Box<Refused>),
     /// Send the output, perform the handshake, and call [`Session::tls_established`].
     StartTls,
     /// Begin a SASL exchange. [`Session::challenge`], [`Session::authenticated`] or [`Session::answer`] with a refusal.
@@ -636,6 +651,7 @@ impl Session {
     /// The content is there, whole or refused; the transaction is over either way.
     fn content_ends(&mut self) -> Option<Event> {
         self.reading = Reading::Commands;
+        let octets = self.content().map_or(0, |content| content.length());
         let (client, transaction, content) = match std::mem::replace(&mut self.state, State::Opened) {
             State::Data(client, transaction, decoder) => (client, transaction, decoder.finish()),
             State::Chunking(client, transaction, chunks) => (client, transaction, chunks.finish()),
@@ -645,17 +661,17 @@ impl Session {
             }
         };
         self.state = State::Greeted(client.clone());
-        match content {
+        Some(match content {
             Ok(content) => {
                 self.pending = Some(Pending::Message);
                 let protocol = self.protocol(&client, transaction.parameters.charset);
-                Some(Event::Message(Box::new(Message { client, transaction, content, protocol })))
+                Event::Message(Box::new(Message { client, transaction, content, protocol }))
             }
             Err(reply) => {
                 self.write(&reply);
-                None
+                Event::Refused(Box::new(Refused { client, transaction, octets, reply }))
             }
-        }
+        })
     }
 
     /// The name of what was spoken (RFC 3848, RFC 6531 §4.3).

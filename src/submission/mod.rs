@@ -123,7 +123,7 @@ impl Service for User {
 
     async fn message(&self, incoming: Incoming) -> Taken {
         let Incoming { id, client, reverse_path, recipients, protocol, raw } = incoming;
-        let line = Line::new(&id, &client, &reverse_path, recipients.len(), raw.len()).because("submission");
+        let line = Line::new(&id, &client, &reverse_path, recipients.len(), raw.len() as u64).because("submission");
         let analysis = mx::off_reactor(raw.len(), {
             let raw = raw.clone();
             move || Arc::new(message::analyse(&raw))
@@ -132,7 +132,7 @@ impl Service for User {
         let (report, verdict) = (None, None);
         let received = Received { raw, analysis, reverse_path, recipients, client, protocol, id, report, verdict };
         let taken = mx::deliver(&self.services, received).await;
-        line.write(&taken);
+        line.write(&taken.reply);
         taken
     }
 

@@ -107,4 +107,41 @@ mod tests {
         std::fs::write(&key, "no key").unwrap();
         assert!(matches!(load(), Err(TlsError::Certificate(file, _)) if file == key));
     }
+    /// How many tickets a client gets that trusts the certificate.
+    fn tickets(withheld: SessionTickets) -> u32 {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        ensure_self_signed(&certificate, &key, &["mx.example.org".into()]).unwrap();
+        let acceptor = Acceptor::load(&certificate, &key, withheld).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        chain(&certificate).unwrap().into_iter().for_each(|certificate| roots.add(certificate).unwrap());
+        let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut client = rustls::ClientConnection::new(Arc::new(config), "mx.example.org".try_into().unwrap()).unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::clone(acceptor.0.config())).unwrap();
+        while client.wants_write() || server.wants_write() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            while client.wants_write() {
+                client.write_tls(&mut there).unwrap();
+            }
+            server.read_tls(&mut &there[..]).unwrap();
+            server.process_new_packets().unwrap();
+            while server.wants_write() {
+                server.write_tls(&mut back).unwrap();
+            }
+            client.read_tls(&mut &back[..]).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+        client.tls13_tickets_received()
+    }
+
+    #[test]
+    fn tickets_are_withheld_where_asked() {
+        assert_eq!(tickets(SessionTickets::Withhold), 0);
+        assert_ne!(tickets(SessionTickets::Send), 0);
+    }
 }

@@ -119,6 +119,7 @@ impl Machine {
                 let id = format!("stored as 1.{}", self.messages.len());
                 self.session.answer(Reply::with_text(250, "2.0.0", id));
             }
+            Event::Refused(refused) => assert!(!refused.reply.is_positive()),
             Event::Authenticate { mechanism: "PLAIN", initial: Some(message) } => self.plain(&message),
             Event::Authenticate { mechanism: "PLAIN", initial: None } => self.session.challenge(b""),
             Event::Authenticate { mechanism: "LOGIN", initial: None } => self.session.challenge(b"Username:"),

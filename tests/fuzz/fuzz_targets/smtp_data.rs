@@ -45,6 +45,7 @@ fn hold(octets: &[u8], piece: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
                     output.extend(session.take_output());
                     return (output, messages);
                 }
+                Event::Refused(_) => {}
                 Event::Recipient(_) => session.accept_recipient(vec![AccountId::FIRST]),
                 Event::Message(message) => {
                     messages.push(message.content);

@@ -9,6 +9,7 @@ mod append;
 mod blob;
 mod block;
 mod changes;
+mod contents;
 mod failpoint;
 mod index;
 mod key;
@@ -42,6 +43,7 @@ use parking_lot::{Mutex, RwLock};
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::Directory;
+pub use blob::{ContentStatistics, Damage, Packed, Rebuilt, Verified, VerifyProgress};
 pub use changes::Watch;
 pub use mailbox::{MailboxStatus, Row, Snapshot};
 pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
@@ -56,7 +58,8 @@ pub struct Settings {
     pub path: PathBuf,
     /// Partitions that accounts are hashed onto; fixed when the store is made.
     pub partitions: u16,
-    /// How long bytes stay in the write-ahead store before the packer moves them, in seconds.
+    /// How often the packer looks at bytes in the write-ahead store, in seconds. It moves them once they
+    /// are worth a pack (`limits::PACK_OCTETS_MIN`), or after a day.
     pub pack_after_seconds: u64,
     /// RocksDB block cache, in octets.
     pub cache_octets: usize,
@@ -321,7 +324,10 @@ fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, 
         let damaged = || StoreError::Damaged("the identity of the store".to_owned());
         let (version, row) = row.split_first().ok_or_else(damaged)?;
         if *version != key::FORMAT {
-            return Err(StoreError::Failed(format!("the store has format {version}; this release reads {}", key::FORMAT)));
+            return Err(StoreError::Failed(format!(
+                "the store has format {version}; this release reads {}",
+                key::FORMAT
+            )));
         }
         let (partitions, secret) = row.split_first_chunk::<2>().ok_or_else(damaged)?;
         let secret = secret.first_chunk::<32>().ok_or_else(damaged)?;

@@ -194,7 +194,10 @@ fn known_bits(
     flags: &Flags,
 ) -> Result<u64, StoreError> {
     let known = transaction.mailbox(account, mailbox)?.status.keywords.iter();
-    Ok(known.enumerate().filter(|(_, keyword)| flags.keywords.contains(keyword)).fold(0, |bits, (bit, _)| bits | 1 << bit))
+    Ok(known
+        .enumerate()
+        .filter(|(_, keyword)| flags.keywords.contains(keyword))
+        .fold(0, |bits, (bit, _)| bits | 1 << bit))
 }
 
 /// Adds rows to the destination for rows of the source. The records' row counts are the caller's.
@@ -219,8 +222,8 @@ fn copy(
     for row in rows {
         let set = names.iter().enumerate().filter(|(bit, _)| row.keywords >> bit & 1 == 1).map(|(_, keyword)| keyword);
         let keywords = transaction.keyword_bits(account, destination, set)?;
-        let copy = transaction
-            .add_row(account, destination, |uid| Row { uid, modseq, keywords, saved_seconds, ..*row })?;
+        let copy =
+            transaction.add_row(account, destination, |uid| Row { uid, modseq, keywords, saved_seconds, ..*row })?;
         uids.push((row.uid, copy.uid));
     }
     Ok(Copied { uid_validity, uids })

@@ -93,7 +93,7 @@ impl Namer {
 }
 
 /// What one run of the packer did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Packed {
     /// Messages whose contents were looked at.
     pub messages: u64,
@@ -199,9 +199,10 @@ impl Blobs {
         self.0.read_body(manifest, range).await
     }
 
-    /// Moves fresh contents into packs each `every`, until `closing` resolves; a pack under way is
+    /// Moves fresh contents into packs each `every` (a second or more), until `closing` resolves; a pack under way is
     /// finished first. Spawn it, and wait for it when the store closes.
     pub(super) async fn run_packer(self, every: Duration, closing: impl Future<Output = ()> + Send) {
+        let every = every.max(Duration::from_secs(1));
         let mut closing = pin!(closing);
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

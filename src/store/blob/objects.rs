@@ -16,9 +16,6 @@ use std::{
     sync::Arc,
 };
 
-/// The folder of objects under the store's.
-const FOLDER: &str = "objects";
-
 /// The objects of the installation. Clones share them.
 #[derive(Clone)]
 pub(super) struct Objects {
@@ -28,15 +25,16 @@ pub(super) struct Objects {
 impl Objects {
     /// Opens the folder, or makes it; removes files that a crash left half written. The caller
     /// holds the store's lock, so no one else is writing.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let folder = path.join(FOLDER);
+    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let opened = (|| {
-            fs::create_dir_all(&folder)?;
-            File::open(path)?.sync_all()?;
-            remove_unfinished(&folder)
+            fs::create_dir_all(folder)?;
+            if let Some(parent) = folder.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+            remove_unfinished(folder)
         })();
         opened.map_err(|error| from_io(&error))?;
-        let store = LocalFileSystem::new_with_prefix(&folder).map_err(from_object)?.with_fsync(true);
+        let store = LocalFileSystem::new_with_prefix(folder).map_err(from_object)?.with_fsync(true);
         Ok(Self { store: Arc::new(store) })
     }
 
@@ -47,18 +45,27 @@ impl Objects {
 
     /// `None` where there is no such object.
     pub(super) async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
-        let read =
-            async { self.store.get(&parse(name)?).await.map_err(Fault::from)?.bytes().await.map_err(Fault::from) };
+        let read = async { self.store.get(&parse(name)?).await?.bytes().await.map_err(Fault::from) };
         found(read.await)
     }
 
     /// Octets of an object. `None` where there is no such object, `Damaged` where it is too short.
     pub(super) async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
-        let octets = range.end - range.start;
-        let read = async { self.store.get_range(&parse(name)?, range).await.map_err(Fault::from) };
+        let (start, end) = (range.start, range.end);
+        // Of the store's ways to read a range, this one opens and reads the file in one turn off the reactor.
+        let read = async {
+            let read = self.store.get_ranges(&parse(name)?, std::slice::from_ref(&range)).await?;
+            Ok(read.into_iter().next().unwrap_or_default())
+        };
         match found(read.await) {
-            Ok(Some(read)) if read.len() as u64 != octets => Err(StoreError::Damaged(format!("{name} is too short"))),
-            other => other,
+            Ok(Some(read)) if read.len() as u64 == end - start => Ok(Some(read)),
+            Ok(None) => Ok(None),
+            Ok(Some(_)) => Err(too_short(name)),
+            // The store has no error of its own for a range past the end.
+            Err(StoreError::Failed(_)) if self.octets(name).await?.is_some_and(|octets| octets < end) => {
+                Err(too_short(name))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -97,7 +104,6 @@ impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound { .. } => Self::Missing,
-            // The local store answers so where the range begins past the end.
             other => Self::Other(from_object(other)),
         }
     }
@@ -115,6 +121,10 @@ fn found<T>(read: Result<T, Fault>) -> Result<Option<T>, StoreError> {
         Err(Fault::Missing) => Ok(None),
         Err(Fault::Other(error)) => Err(error),
     }
+}
+
+fn too_short(name: &str) -> StoreError {
+    StoreError::Damaged(format!("{name} is too short"))
 }
 
 fn parse(name: &str) -> Result<ObjectPath, StoreError> {

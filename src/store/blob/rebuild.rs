@@ -17,7 +17,7 @@ use std::{collections::HashSet, sync::Arc};
 use tracing::warn;
 
 /// What was found in packs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Rebuilt {
     /// Objects read.
     pub packs: u64,

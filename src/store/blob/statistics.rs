@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Figures about contents. Messages stay counted after they were expunged, as their octets stay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ContentStatistics {
     /// Messages, one for each recipient.
     pub messages: u64,

@@ -17,7 +17,7 @@ use crate::{
 use std::sync::Arc;
 
 /// How far a verification is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct VerifyProgress {
     /// Contents and pack indexes read.
     pub done: u64,

@@ -302,3 +302,29 @@ pub const ALIAS_ACCOUNTS_MAX: usize = 1000;
 
 /// How often a change of the directory is tried whose ground another change has moved.
 pub const DIRECTORY_TRIES_MAX: usize = 3;
+/// Messages of an account's tail at which a segment is made of it: a scan of so many costs well under a millisecond.
+pub const INDEX_TAIL_MESSAGES: usize = 128;
+
+/// Seconds after which a shorter tail is indexed too.
+pub const INDEX_TAIL_SECONDS: u64 = 60;
+
+/// Milliseconds between two looks for tails that are old enough.
+pub const INDEX_TICK_MILLIS: u64 = 500;
+
+/// Messages of one new segment at most.
+pub const INDEX_SEGMENT_MESSAGES: usize = 1000;
+
+/// Octets of text of one new segment, about: what a build holds in memory.
+pub const INDEX_SEGMENT_OCTETS: usize = 16 * 1024 * 1024;
+
+/// Segments of one size that are merged into one of the next.
+pub const INDEX_MERGE_SEGMENTS: usize = 8;
+
+/// Indexing jobs at once: the machine has other work.
+pub const INDEX_JOBS_MAX: usize = 2;
+
+/// Octets of open segments; they are mapped, so this bounds address space and page cache wished for.
+pub const INDEX_OPEN_OCTETS_MAX: usize = 1024 * 1024 * 1024;
+
+/// Times that a search reads the segment rows again because a merge took a bundle away.
+pub const INDEX_RETRIES: usize = 8;

@@ -238,7 +238,7 @@ fn trace_text(trace: &[u8]) -> Vec<u8> {
 /// The tail rows of a text: the tail key and a chunk number.
 fn write_text(transaction: &mut Transaction<'_>, account: AccountId, number: crate::mail::MessageNumber, text: &[u8]) {
     for (index, chunk) in (0_u16..).zip(text.chunks(limits::VALUE_OCTETS_MAX)) {
-        let mut key = Indexes::tail_key(account, number);
+        let mut key = Indexes::tail_key(transaction.place(account), number);
         key.extend(index.to_be_bytes());
         transaction.batch().put(Table::Tail, key, chunk);
     }

@@ -381,4 +381,8 @@ impl index::TextSource for Source {
             off_the_reactor(work).await.map(Some)
         })
     }
+
+    fn place(&self, account: AccountId) -> Result<key::Place, StoreError> {
+        Ok(self.0.upgrade().ok_or(StoreError::Closing)?.place(account))
+    }
 }

@@ -1,7 +1,13 @@
 //! Search: conditions on records from rows, text from the index, joined as sets.
 
-use super::{Store, StoreError};
-use crate::mail::{AccountId, Flag, MailboxId, MessageNumber, ModSeq, Uid};
+use super::{
+    Store, StoreError,
+    index::TextKey,
+    mailbox::{Row, Snapshot},
+};
+use crate::mail::{AccountId, Flag, MailboxId, MessageNumber, ModSeq, SystemFlags, Uid};
+use roaring::RoaringBitmap;
+use std::collections::HashMap;
 
 /// A search condition (RFC 9051 §6.4.4). Dates are days since 1970; sequence numbers were resolved to UIDs before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +85,137 @@ impl Store {
     /// Every message that matches, by mailbox and rising UID: what a scan of the messages visible
     /// at the call answers (P7).
     pub async fn search(&self, account: AccountId, scope: Scope, key: &SearchKey) -> Result<Vec<Hit>, StoreError> {
-        let _ = (account, scope, key);
-        unimplemented!("frame: store")
+        let mailboxes = match scope {
+            Scope::Mailbox(mailbox) => vec![mailbox],
+            Scope::Account => self.mailboxes(account)?.into_iter().map(|entry| entry.id).collect(),
+        };
+        let mut snapshots = Vec::with_capacity(mailboxes.len());
+        for mailbox in mailboxes {
+            let snapshot = self.snapshot(account, mailbox)?;
+            if snapshot.status().exists > 0 {
+                snapshots.push((mailbox, snapshot));
+            }
+        }
+        if snapshots.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The texts come after the snapshots: every message of a snapshot is in the index or its tail by then.
+        let texts = self.texts(account, key).await?;
+        let (key, now) = (key.clone(), self.inner.clock.now().seconds());
+        super::off_the_reactor(move || {
+            let hits = snapshots.iter().flat_map(|(mailbox, snapshot)| {
+                let condition = Condition::of(&key, snapshot, &texts, now);
+                let rows: Vec<Row> = snapshot.rows().filter(|row| condition.holds(row)).collect();
+                rows.into_iter().map(|row| Hit { mailbox: *mailbox, uid: row.uid, number: row.number, modseq: row.modseq })
+            });
+            hits.collect()
+        })
+        .await
+    }
+
+    /// Messages of the account by each text condition of the key, each looked up once.
+    async fn texts(&self, account: AccountId, key: &SearchKey) -> Result<Texts, StoreError> {
+        let (mut keys, mut texts) = (Vec::new(), Texts::new());
+        key.text_keys(&mut keys);
+        for key in keys {
+            if !texts.contains_key(&key) {
+                let numbers = self.inner.indexes.search(account, &key).await?;
+                texts.insert(key, numbers);
+            }
+        }
+        Ok(texts)
+    }
+}
+
+type Texts = HashMap<TextKey, RoaringBitmap>;
+
+impl SearchKey {
+    /// The text condition that it is, where it is one.
+    fn text_key(&self) -> Option<TextKey> {
+        match self {
+            Self::Header { name, needle } => Some(TextKey::header(name, needle)),
+            Self::Body(needle) => Some(TextKey::body(needle)),
+            Self::Text(needle) => Some(TextKey::text(needle)),
+            _ => None,
+        }
+    }
+
+    fn text_keys(&self, found: &mut Vec<TextKey>) {
+        match self {
+            Self::And(keys) => keys.iter().for_each(|key| key.text_keys(found)),
+            Self::Or(one, other) => [one, other].iter().for_each(|key| key.text_keys(found)),
+            Self::Not(key) => key.text_keys(found),
+            other => found.extend(other.text_key()),
+        }
+    }
+}
+
+/// A key made ready for the rows of one snapshot.
+enum Condition<'a> {
+    All,
+    None,
+    And(Vec<Condition<'a>>),
+    Or(Box<Condition<'a>>, Box<Condition<'a>>),
+    Not(Box<Condition<'a>>),
+    Uids(&'a [(Uid, Uid)]),
+    System(SystemFlags),
+    Keyword(u64),
+    Octets(std::ops::RangeInclusive<u64>),
+    InternalDay(std::ops::RangeInclusive<i64>),
+    SentDay(std::ops::RangeInclusive<i64>),
+    InternalSeconds(std::ops::RangeInclusive<i64>),
+    ModSeq(ModSeq),
+    Numbers(&'a RoaringBitmap),
+}
+
+impl<'a> Condition<'a> {
+    fn of(key: &'a SearchKey, snapshot: &Snapshot, texts: &'a Texts, now: i64) -> Self {
+        let of = |key: &'a SearchKey| Self::of(key, snapshot, texts, now);
+        match key {
+            SearchKey::All => Self::All,
+            SearchKey::And(keys) => Self::And(keys.iter().map(of).collect()),
+            SearchKey::Or(one, other) => Self::Or(Box::new(of(one)), Box::new(of(other))),
+            SearchKey::Not(key) => Self::Not(Box::new(of(key))),
+            SearchKey::Uids(ranges) => Self::Uids(ranges),
+            SearchKey::Flag(flag) => match (SystemFlags::of(flag), snapshot.keyword_bit(flag)) {
+                (Some(system), _) => Self::System(system),
+                (None, Some(bit)) => Self::Keyword(bit),
+                (None, None) => Self::None,
+            },
+            SearchKey::Larger(octets) => octets.checked_add(1).map_or(Self::None, |more| Self::Octets(more..=u64::MAX)),
+            SearchKey::Smaller(octets) => octets.checked_sub(1).map_or(Self::None, |less| Self::Octets(0..=less)),
+            SearchKey::Before(day) => Self::InternalDay(i64::MIN..=i64::from(*day) - 1),
+            SearchKey::On(day) => Self::InternalDay(i64::from(*day)..=i64::from(*day)),
+            SearchKey::Since(day) => Self::InternalDay(i64::from(*day)..=i64::MAX),
+            SearchKey::SentBefore(day) => Self::SentDay(i64::MIN..=i64::from(*day) - 1),
+            SearchKey::SentOn(day) => Self::SentDay(i64::from(*day)..=i64::from(*day)),
+            SearchKey::SentSince(day) => Self::SentDay(i64::from(*day)..=i64::MAX),
+            SearchKey::Younger(seconds) => Self::InternalSeconds(now.saturating_sub_unsigned(*seconds)..=i64::MAX),
+            SearchKey::Older(seconds) => Self::InternalSeconds(i64::MIN..=now.saturating_sub_unsigned(*seconds)),
+            SearchKey::ModSeq(modseq) => Self::ModSeq(*modseq),
+            SearchKey::Header { .. } | SearchKey::Body(_) | SearchKey::Text(_) => {
+                let numbers = key.text_key().and_then(|key| texts.get(&key));
+                numbers.map_or(Self::None, Self::Numbers)
+            }
+        }
+    }
+
+    fn holds(&self, row: &Row) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::And(conditions) => conditions.iter().all(|condition| condition.holds(row)),
+            Self::Or(one, other) => one.holds(row) || other.holds(row),
+            Self::Not(condition) => !condition.holds(row),
+            Self::Uids(ranges) => ranges.iter().any(|(start, end)| (*start..=*end).contains(&row.uid)),
+            Self::System(flags) => row.flags.contains(*flags),
+            Self::Keyword(bit) => row.keywords & bit != 0,
+            Self::Octets(range) => range.contains(&row.octets),
+            Self::InternalDay(range) => range.contains(&row.internal_seconds.div_euclid(86_400)),
+            Self::SentDay(range) => range.contains(&i64::from(row.sent_day)),
+            Self::InternalSeconds(range) => range.contains(&row.internal_seconds),
+            Self::ModSeq(modseq) => row.modseq >= *modseq,
+            Self::Numbers(numbers) => numbers.contains(row.number.get()),
+        }
     }
 }

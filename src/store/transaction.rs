@@ -304,7 +304,7 @@ impl<'a> Transaction<'a> {
         }
         let prefix = place.record(number);
         self.batch.delete_range(Table::Record, &prefix, end_of(prefix.clone()));
-        let tail = super::index::Indexes::tail_key(account, number);
+        let tail = super::index::Indexes::tail_key(place, number);
         self.batch.delete_range(Table::Tail, &tail, end_of(tail.clone()));
         Ok(())
     }

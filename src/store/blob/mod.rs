@@ -261,6 +261,11 @@ impl Blobs {
         self.0.objects.get(name).await?.ok_or_else(|| StoreError::Damaged(format!("object {name} is missing")))
     }
 
+    /// Names of the objects in a folder.
+    pub(super) async fn list_objects(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.0.objects.list(folder).await?.into_iter().map(|(name, _)| name).collect())
+    }
+
     /// Removes an object that no row names any more. One that is gone already is no error.
     pub(super) async fn delete_object(&self, name: &str) -> Result<(), StoreError> {
         self.0.objects.delete(name).await

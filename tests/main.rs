@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod blob;
+mod end_to_end;
 mod message;
 mod smtp;
-mod end_to_end;
 mod support;

@@ -85,10 +85,8 @@ impl Store {
         targets: Vec<Target>,
     ) -> Result<Vec<Appended>, StoreError> {
         let home = self.inner.place(account).partition;
-        let (here, elsewhere): (Vec<_>, Vec<_>) = targets
-            .into_iter()
-            .enumerate()
-            .partition(|(_, target)| self.inner.place(target.account).partition == home);
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            targets.into_iter().enumerate().partition(|(_, target)| self.inner.place(target.account).partition == home);
         let mut given = BTreeMap::new();
         let delivery = outbox::Delivery::new(&self.inner, &prepared, &elsewhere);
         let home_targets: Vec<Target> = here.iter().map(|(_, target)| target.clone()).collect();

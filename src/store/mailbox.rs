@@ -72,7 +72,10 @@ impl MailboxStatus {
             uid_next: Uid::new(uid_next).ok_or_else(damaged)?,
             uid_validity: UidValidity::new(uid_validity).ok_or_else(damaged)?,
             highest_modseq: ModSeq::new(modseq).ok_or_else(damaged)?,
-            keywords: keywords.into_iter().map(|name| Keyword::new(name).ok_or_else(damaged)).collect::<Result<_, _>>()?,
+            keywords: keywords
+                .into_iter()
+                .map(|name| Keyword::new(name).ok_or_else(damaged))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

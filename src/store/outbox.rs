@@ -75,8 +75,9 @@ impl Delivery {
 
     /// Applies what is left, partition by partition, and forgets the row.
     pub(super) async fn apply(&self, store: &Store) -> Result<Vec<(usize, Appended)>, StoreError> {
-        let partition_of =
-            |pending: &Pending| AccountId::new(pending.account).map_or(0, |id| partition_of(id, store.inner.partitions));
+        let partition_of = |pending: &Pending| {
+            AccountId::new(pending.account).map_or(0, |id| partition_of(id, store.inner.partitions))
+        };
         let mut partitions: Vec<u16> = self.targets.iter().map(partition_of).collect();
         partitions.sort_unstable();
         partitions.dedup();

@@ -106,7 +106,12 @@ impl Store {
             let hits = snapshots.iter().flat_map(|(mailbox, snapshot)| {
                 let condition = Condition::of(&key, snapshot, &texts, now);
                 let rows: Vec<Row> = snapshot.rows().filter(|row| condition.holds(row)).collect();
-                rows.into_iter().map(|row| Hit { mailbox: *mailbox, uid: row.uid, number: row.number, modseq: row.modseq })
+                rows.into_iter().map(|row| Hit {
+                    mailbox: *mailbox,
+                    uid: row.uid,
+                    number: row.number,
+                    modseq: row.modseq,
+                })
             });
             hits.collect()
         })

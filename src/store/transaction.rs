@@ -259,7 +259,9 @@ impl<'a> Transaction<'a> {
             return Err(StoreError::TooManyKeywords);
         }
         known.extend(new.into_iter().cloned());
-        Ok(keywords.filter_map(|keyword| known.iter().position(|known| known == keyword)).fold(0, |bits, bit| bits | 1 << bit))
+        Ok(keywords
+            .filter_map(|keyword| known.iter().position(|known| known == keyword))
+            .fold(0, |bits, bit| bits | 1 << bit))
     }
 
     /// Adds a record, named by one row, and its references.

@@ -27,7 +27,11 @@ const FOOTER_OCTETS: usize = 4 + 32 + 8;
 const EXTENSIONS: [&str; 6] = ["term", "idx", "pos", "fast", "store", "fieldnorm"];
 
 /// Writes a bundle.
-pub(super) fn write(directory: &RamDirectory, segment: &SegmentId, ours: &[(String, Vec<u8>)]) -> Result<Vec<u8>, StoreError> {
+pub(super) fn write(
+    directory: &RamDirectory,
+    segment: &SegmentId,
+    ours: &[(String, Vec<u8>)],
+) -> Result<Vec<u8>, StoreError> {
     let (mut octets, mut contents) = (Vec::new(), Vec::new());
     for extension in EXTENSIONS {
         let path = PathBuf::from(format!("{}.{extension}", segment.uuid_string()));
@@ -70,7 +74,8 @@ impl OpenSegment {
     pub(super) fn open(id: &str, documents: u32, octets: OwnedBytes) -> Result<Self, StoreError> {
         let weight = octets.len();
         let parts = parts(&octets).ok_or_else(|| StoreError::Damaged(format!("index segment {id}")))?;
-        let numbers = parts.get("numbers").cloned().ok_or_else(|| StoreError::Damaged(format!("index segment {id}")))?;
+        let numbers =
+            parts.get("numbers").cloned().ok_or_else(|| StoreError::Damaged(format!("index segment {id}")))?;
         let directory = BundleDirectory::new(id, documents, &parts).map_err(|error| failed(&error))?;
         let mut index = Index::open(directory).map_err(|error| failed(&error))?;
         index.set_tokenizers(super::schema::tokenizers());
@@ -134,8 +139,8 @@ struct BundleDirectory {
 
 impl BundleDirectory {
     fn new(id: &str, documents: u32, parts: &HashMap<String, OwnedBytes>) -> tantivy::Result<Self> {
-        let segment =
-            SegmentId::from_uuid_string(id).map_err(|error| tantivy::TantivyError::InvalidArgument(error.to_string()))?;
+        let segment = SegmentId::from_uuid_string(id)
+            .map_err(|error| tantivy::TantivyError::InvalidArgument(error.to_string()))?;
         let template = Index::create_in_ram(schema());
         let meta = IndexMeta {
             index_settings: IndexSettings::default(),

@@ -8,7 +8,7 @@ use super::{
     TextKey,
     bundle::OpenSegment,
     schema::{body_field, header_field, header_fields, is_shared},
-    token::{LINE, LONG, NAME, Placed, needle_tokens},
+    token::{LINE, LONG, NAME, Placed, TOUCHING, needle_tokens},
 };
 use crate::store::StoreError;
 use memchr::memmem;
@@ -34,7 +34,9 @@ pub(super) struct Answer {
 pub(super) fn answer(segment: &OpenSegment, key: &TextKey) -> Result<Answer, StoreError> {
     let found = match key {
         TextKey::Header { name, needle } => header(segment, name, needle),
-        TextKey::Body(needle) => FieldSearch::new(segment, body_field()).and_then(|field| field.find(needle, Names::Skip)),
+        TextKey::Body(needle) => {
+            FieldSearch::new(segment, body_field()).and_then(|field| field.find(needle, Names::Skip))
+        }
         TextKey::Text(needle) => text(segment, needle),
     };
     let found = found.map_err(|error| StoreError::Failed(format!("index segment: {error}")))?;
@@ -101,19 +103,21 @@ impl<'a> FieldSearch<'a> {
             return Ok(Found { certain: all, possible: RoaringBitmap::new() });
         }
         let trimmed = needle.trim_matches(' ');
-        let Some(tokens) = needle_tokens(trimmed).filter(|_| !trimmed.is_empty()) else {
-            return self.unanswerable(trimmed);
-        };
-        let documents = match &*tokens {
-            [] => return self.unanswerable(trimmed),
-            [only] => self.documents_of(self.containing(only.text, names))?,
-            several => self.phrase(several, names)?.into_keys().collect(),
-        };
+        let found = self.find_trimmed(trimmed, names)?;
         // A space at the needle's edge asks for a neighbour that the tokens do not show.
         Ok(match trimmed.len() == needle.len() {
-            true => Found { certain: documents, possible: RoaringBitmap::new() },
-            false => Found { certain: RoaringBitmap::new(), possible: documents },
+            true => found,
+            false => Found { certain: RoaringBitmap::new(), possible: found.certain | found.possible },
         })
+    }
+
+    fn find_trimmed(&self, needle: &str, names: Names) -> tantivy::Result<Found> {
+        let certain = match needle_tokens(needle).as_deref() {
+            None | Some([]) => return self.unanswerable(needle),
+            Some([only]) => self.documents_of(self.containing(only.text, names))?,
+            Some(several) => self.phrase(several, names)?.into_keys().collect(),
+        };
+        Ok(Found { certain, possible: RoaringBitmap::new() })
     }
 
     /// Where a needle has a run that no piece of a long run holds for sure: texts with such runs, and every
@@ -151,9 +155,9 @@ impl<'a> FieldSearch<'a> {
                 return false;
             };
             found.iter().any(|position| {
-                // The name stands one behind the mark of its line.
+                // The name touches the mark of its line.
                 let line = lines.iter().rev().find(|line| *line <= position);
-                line.is_some_and(|line| names.binary_search(&(line + 1)).is_ok())
+                line.is_some_and(|line| names.binary_search(&(line + TOUCHING as u32)).is_ok())
             })
         };
         Ok(Found { certain: there.iter().filter(in_line).collect(), possible: RoaringBitmap::new() })
@@ -195,7 +199,7 @@ impl<'a> FieldSearch<'a> {
     }
 
     /// Terms that contain a text.
-    fn containing(&self, text: &'a str, names: Names) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    fn containing(&self, text: &str, names: Names) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.terms_around(text.as_bytes().to_vec(), names)
     }
 
@@ -283,4 +287,116 @@ fn keep_followed(starts: &mut HashMap<u32, Vec<u32>>, positions: &HashMap<u32, V
         starts.retain(|start| positions.binary_search(&(start + offset)).is_ok());
         !starts.is_empty()
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::build, super::tail::Text, *};
+    use crate::message::{HeaderText, SearchText};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use tantivy::directory::OwnedBytes;
+
+    fn open(texts: &[(u32, Text)]) -> OpenSegment {
+        let built = build::from_texts(texts).unwrap();
+        OpenSegment::open(&built.id, built.documents, OwnedBytes::new(built.octets)).unwrap()
+    }
+
+    /// Asks a segment and a scan; what is possible only is looked at, as a search does.
+    fn check(segment: &OpenSegment, texts: &[(u32, Text)], key: &TextKey) {
+        let answer = answer(segment, key).unwrap();
+        for (number, text) in texts {
+            let said = answer.certain.contains(*number);
+            let expected = text.matches(key);
+            if !answer.possible.contains(*number) {
+                assert_eq!(said, expected, "{key:?} in {text:?}");
+            } else {
+                assert!(!said);
+            }
+        }
+    }
+
+    fn fragment() -> impl Strategy<Value = String> {
+        prop_oneof![
+            6 => "[ab]{1,3}",
+            3 => Just(" ".to_owned()),
+            1 => Just("日".to_owned()),
+            1 => Just("本語".to_owned()),
+            1 => Just("@.".to_owned()),
+            1 => Just("to:".to_owned()),
+            1 => (250_usize..270).prop_map(|length| "ba".repeat(length / 2)),
+            1 => Just("é".to_owned()),
+        ]
+    }
+
+    fn some_text(most: usize) -> impl Strategy<Value = String> {
+        proptest::collection::vec(fragment(), 0..most).prop_map(|fragments| fragments.concat())
+    }
+
+    fn message() -> impl Strategy<Value = SearchText> {
+        let header = (prop_oneof![Just("to"), Just("subject"), Just("x-a"), Just("x-b")], some_text(6))
+            .prop_map(|(name, value)| HeaderText { name: name.to_owned(), value: value.trim().to_owned() });
+        (proptest::collection::vec(header, 0..5), some_text(12))
+            .prop_map(|(headers, body)| SearchText { headers, body })
+    }
+
+    fn keys(needle: &str) -> Vec<TextKey> {
+        let headers = ["to", "subject", "x-a", "x-b", "x-c"].map(|name| TextKey::header(name, needle));
+        headers.into_iter().chain([TextKey::body(needle), TextKey::text(needle)]).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_segment_answers_what_a_scan_answers(
+            messages in proptest::collection::vec(message(), 1..12),
+            needles in proptest::collection::vec(some_text(4), 1..12),
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 6),
+        ) {
+            let texts: Vec<(u32, Text)> = (1..).zip(messages.iter().map(Text::of)).collect();
+            let segment = open(&texts);
+            let bodies: Vec<&str> = texts.iter().map(|(_, text)| text.body.as_str()).filter(|body| !body.is_empty()).collect();
+            let parts = cuts.iter().filter(|_| !bodies.is_empty()).map(|(which, at)| {
+                let characters: Vec<char> = which.get(&bodies).chars().collect();
+                let start = at.index(characters.len());
+                characters[start..characters.len().min(start + 7)].iter().collect::<String>()
+            });
+            for needle in needles.iter().cloned().chain(parts) {
+                for key in keys(&needle) {
+                    check(&segment, &texts, &key);
+                }
+            }
+        }
+
+        #[test]
+        fn a_merge_answers_the_same_without_the_removed(
+            messages in proptest::collection::vec(message(), 2..12),
+            needle in some_text(3),
+            removed in 1_u32..12,
+        ) {
+            let texts: Vec<(u32, Text)> = (1..).zip(messages.iter().map(Text::of)).collect();
+            let (first, second) = texts.split_at(texts.len() / 2);
+            let parts = [Arc::new(open(first)), Arc::new(open(second))];
+            let Some(merged) = build::merge(&parts, |number| number != removed).unwrap() else { return Ok(()) };
+            let merged = OpenSegment::open(&merged.id, merged.documents, OwnedBytes::new(merged.octets)).unwrap();
+            let left: Vec<_> = texts.iter().filter(|(number, _)| *number != removed).cloned().collect();
+            for key in keys(&needle) {
+                check(&merged, &left, &key);
+                prop_assert!(!answer(&merged, &key).unwrap().certain.contains(removed));
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_bundle_is_refused() {
+        let text = Text::of(&SearchText { headers: Vec::new(), body: "some words".to_owned() });
+        let built = build::from_texts(&[(1, text)]).unwrap();
+        for at in (0..built.octets.len()).step_by(7) {
+            let mut octets = built.octets.clone();
+            octets[at] ^= 1;
+            let opened = OpenSegment::open(&built.id, built.documents, OwnedBytes::new(octets));
+            assert!(matches!(opened, Err(StoreError::Damaged(_))), "octet {at}");
+        }
+    }
 }

@@ -35,7 +35,11 @@ impl SegmentRow {
     }
 
     pub(super) fn put(&self, place: Place, batch: &mut Batch) {
-        batch.put(Table::Segment, self.key(place), postcard::to_allocvec(self).expect("names and numbers always encode"));
+        batch.put(
+            Table::Segment,
+            self.key(place),
+            postcard::to_allocvec(self).expect("names and numbers always encode"),
+        );
     }
 
     pub(super) fn remove(&self, place: Place, batch: &mut Batch) {

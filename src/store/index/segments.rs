@@ -132,12 +132,17 @@ pub(super) fn tail_rows(view: &View<'_>, place: Place, count: usize) -> Result<V
     view.scan_prefix(Table::Tail, &prefix, |key, value| {
         let number = key.get(prefix.len()..).and_then(|rest| rest.first_chunk());
         let Some(number) = number.map(|octets| u32::from_be_bytes(*octets)) else { return true };
-        match rows.last_mut() {
-            Some((last, octets)) if *last == number => octets.extend_from_slice(value),
-            _ if rows.len() == count => return false,
-            _ => rows.push((number, value.to_vec())),
+        if let Some((last, octets)) = rows.last_mut()
+            && *last == number
+        {
+            octets.extend_from_slice(value);
+            return true;
         }
-        true
+        let room = rows.len() < count;
+        if room {
+            rows.push((number, value.to_vec()));
+        }
+        room
     })?;
     Ok(rows)
 }

@@ -112,7 +112,10 @@ mod tests {
 
     #[test]
     fn values_one_behind_the_other_read_as_one_text() {
-        let trace = SearchText { headers: vec![HeaderText { name: "received".into(), value: "by mx".into() }], body: String::new() };
+        let trace = SearchText {
+            headers: vec![HeaderText { name: "received".into(), value: "by mx".into() }],
+            body: String::new(),
+        };
         let octets = [Text::of(&trace).encode(), Text::of(&text()).encode()].concat();
         let both = Text::decode(&octets).unwrap();
         assert_eq!(both.headers, ["received: by mx", "subject: grüße aus ulm", "to: bob@example.org"]);

@@ -1,8 +1,8 @@
 //! Tokens of folded text, and the positions that make a phrase check exact.
 //!
 //! A token is a run without spaces, so that addresses, URLs and order numbers are one; a letter of a script
-//! written without spaces is a token of its own. Tokens that touch are one position apart, tokens with a
-//! space between them two: `a b` and `ab` cannot be taken for each other. A run over
+//! written without spaces is a token of its own. Tokens that touch are two positions apart, tokens with a
+//! space between them three: `a b`, `ab` and `axb` cannot be taken for each other. A run over
 //! [`PIECE_OCTETS`] is cut into pieces that overlap by [`OVERLAP_OCTETS`], so that every part of it up to
 //! that length lies in one piece.
 //!
@@ -23,10 +23,10 @@ pub(super) const PIECE_OCTETS: usize = 256;
 /// Octets that neighbouring pieces of a long run share.
 pub(super) const OVERLAP_OCTETS: usize = 128;
 
-/// Position from one token to the next where they touch.
-const TOUCHING: usize = 1;
+/// Position from one token to the next where they touch. No sum of these is [`SPACED`].
+pub(super) const TOUCHING: usize = 2;
 /// The same with a space between them.
-const SPACED: usize = 2;
+const SPACED: usize = 3;
 /// The same from line to line.
 const LINES: usize = 16;
 
@@ -214,14 +214,15 @@ mod tests {
     #[test]
     fn a_space_sets_tokens_further_apart_than_touching() {
         let found = tokens(Kind::Body, "ab cd日本e f");
-        let expected = [("ab", 0), ("cd", 2), ("日", 3), ("本", 4), ("e", 5), ("f", 7)];
+        let expected = [("ab", 0), ("cd", 3), ("日", 5), ("本", 7), ("e", 9), ("f", 12)];
         assert_eq!(found, expected.map(|(text, position)| (text.to_owned(), position)));
     }
 
     #[test]
     fn a_header_line_begins_with_a_mark_and_its_name() {
         let found = tokens(Kind::Headers, "to: a b\nx: c");
-        let expected = [("\u{2}", 16), ("\u{1}to:", 17), ("a", 19), ("b", 21), ("\u{2}", 37), ("\u{1}x:", 38), ("c", 40)];
+        let expected =
+            [("\u{2}", 16), ("\u{1}to:", 18), ("a", 21), ("b", 24), ("\u{2}", 40), ("\u{1}x:", 42), ("c", 45)];
         assert_eq!(found, expected.map(|(text, position)| (text.to_owned(), position)));
     }
 

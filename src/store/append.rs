@@ -235,7 +235,10 @@ fn trace_text(trace: &[u8]) -> Vec<u8> {
 
 /// The tail rows of a text: the tail key and a chunk number.
 fn write_text(transaction: &mut Transaction<'_>, account: AccountId, number: crate::mail::MessageNumber, text: &[u8]) {
-    for (index, chunk) in (0_u16..).zip(text.chunks(limits::VALUE_OCTETS_MAX)) {
+    // One empty chunk stands for a text that is too long: the index extracts it from the stored message.
+    let text = if text.len() > limits::TAIL_VALUE_OCTETS_MAX { &[][..] } else { text };
+    let chunks = if text.is_empty() { vec![text] } else { text.chunks(limits::VALUE_OCTETS_MAX).collect() };
+    for (index, chunk) in (0_u16..).zip(chunks) {
         let mut key = Indexes::tail_key(transaction.place(account), number);
         key.extend(index.to_be_bytes());
         transaction.batch().put(Table::Tail, key, chunk);

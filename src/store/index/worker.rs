@@ -139,7 +139,10 @@ async fn job(indexes: &Indexes, account: AccountId) {
 /// Makes one segment of the tail. Says whether there may be more to do.
 pub(super) async fn flush(indexes: &Indexes, place: Place) -> Result<bool, StoreError> {
     let shared = Arc::clone(&indexes.0);
-    let built = off_the_reactor(move || build_from_tail(&shared, place)).await??;
+    let mut texts = off_the_reactor(move || read_tail(&shared, place)).await??;
+    fetch_long_texts(indexes, place, &mut texts).await?;
+    let shared = Arc::clone(&indexes.0);
+    let built = off_the_reactor(move || build(&shared, place.account, texts)).await??;
     let Some((built, numbers)) = built else { return Ok(false) };
     failpoint::reach("index.before_put");
     let row = put(indexes, place.account, built).await?;
@@ -155,28 +158,52 @@ pub(super) async fn flush(indexes: &Indexes, place: Place) -> Result<bool, Store
     Ok(numbers.len() >= limits::INDEX_SEGMENT_MESSAGES)
 }
 
-/// A segment of the oldest messages of the tail, and their numbers.
-fn build_from_tail(shared: &Shared, place: Place) -> Result<Option<(Built, Vec<u32>)>, StoreError> {
+/// The oldest messages of the tail, as many as make a segment. `None` for a text too long for its batch.
+fn read_tail(shared: &Shared, place: Place) -> Result<Vec<(u32, Option<Text>)>, StoreError> {
     let rows = segments::tail_rows(&shared.engine.view(), place, limits::INDEX_SEGMENT_MESSAGES)?;
     let (mut texts, mut octets) = (Vec::with_capacity(rows.len()), 0);
     for (number, row) in rows {
         if shared.worker.poisonous.lock().contains(&(place.account, number)) {
             continue;
         }
-        let text = segments::read(place, number, &row)?;
-        octets += text.octets();
+        let text = if row.is_empty() { None } else { Some(segments::read(place, number, &row)?) };
+        octets += text.as_ref().map_or(limits::TAIL_VALUE_OCTETS_MAX, Text::octets);
         texts.push((number, text));
         if octets > limits::INDEX_SEGMENT_OCTETS {
             break;
         }
     }
+    Ok(texts)
+}
+
+/// Extracts the texts that their batches could not carry. A message that is gone leaves an empty one.
+async fn fetch_long_texts(
+    indexes: &Indexes,
+    place: Place,
+    texts: &mut [(u32, Option<Text>)],
+) -> Result<(), StoreError> {
+    for (number, text) in texts.iter_mut().filter(|(_, text)| text.is_none()) {
+        let Some(number) = MessageNumber::new(*number) else { continue };
+        let extracted = indexes.source()?.text(place.account, number).await?;
+        *text = Some(extracted.as_ref().map(Text::of).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// A segment of the texts, and their numbers.
+fn build(
+    shared: &Shared,
+    account: AccountId,
+    texts: Vec<(u32, Option<Text>)>,
+) -> Result<Option<(Built, Vec<u32>)>, StoreError> {
+    let mut texts: Vec<(u32, Text)> = texts.into_iter().filter_map(|(number, text)| Some((number, text?))).collect();
     if texts.is_empty() {
         return Ok(None);
     }
     let built = match try_build(&texts) {
         Some(built) => built,
         None => {
-            set_aside(shared, place.account, &mut texts);
+            set_aside(shared, account, &mut texts);
             if texts.is_empty() {
                 return Ok(None);
             }

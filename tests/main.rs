@@ -3,6 +3,7 @@
 
 mod blob;
 mod end_to_end;
+mod config;
 mod message;
 mod smtp;
 mod support;

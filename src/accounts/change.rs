@@ -130,6 +130,10 @@ impl Accounts {
         let folded = address.folded();
         self.change(move |names| {
             let change = Change::default().expect_account(names, &folded)?;
+            // The address may have gone to another account while the password was hashed.
+            if names.account(&folded).map(|entry| entry.account.id.get()) != Some(row.id) {
+                return Err(AccountsError::Conflict);
+            }
             Ok(change.put(Key::Account(folded.clone()), Row::Account(row.clone())))
         })
         .await

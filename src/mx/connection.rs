@@ -1,7 +1,7 @@
 //! One connection: its socket, its deadlines and its session, for the MX and for submission.
 
 use super::{
-    ContentBudget,
+    ContentBudget, Counters,
     budget::Share,
     deadline::{Deadlines, Places},
     log::Line,
@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) acceptor: Acceptor,
     pub(crate) delivery: Delivery,
     pub(crate) budget: ContentBudget,
+    pub(crate) counters: Counters,
     pub(crate) clock: Clock,
     pub(crate) shutdown: Shutdown,
 }
@@ -243,7 +244,9 @@ impl<S: Service> Connection<S> {
         let id = format!("{}.{}", self.id, self.messages);
         let client = Client { ip: self.peer, helo: client.name.as_str().to_owned() };
         let recipients = transaction.recipients.len();
-        Line::new(&id, &client, &transaction.reverse_path, recipients, octets).refused("content").write(&reply);
+        Line::new(&id, &client, &transaction.reverse_path, recipients, octets)
+            .refused("content")
+            .write(&reply, &self.shared.counters);
     }
 
     fn login(&mut self, login: Login) {

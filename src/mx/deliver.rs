@@ -7,7 +7,10 @@ use crate::{delivery::Received, limits};
 pub(crate) async fn deliver(services: &Services, received: Received) -> Taken {
     let id = received.id.clone();
     match services.delivery.deliver(received).await {
-        Ok(delivered) => Taken { reply: reply::stored(&id), delivered: Some(delivered) },
+        Ok(delivered) => {
+            services.counters.copies(delivered.copies.iter().filter(|copy| !copy.repeated).count());
+            Taken { reply: reply::stored(&id), delivered: Some(delivered) }
+        }
         Err(error) => {
             tracing::warn!(%id, %error, "message not stored");
             Taken::refused(reply::not_delivered(&error))

@@ -1,6 +1,9 @@
 //! The one log line of each message, written at its outcome.
 
-use super::disposition::{Decision, Disposition};
+use super::{
+    counters::{Counters, Stored},
+    disposition::{Decision, Disposition},
+};
 use crate::{
     authentication::{Client, Outcome, Report},
     mail::ReversePath,
@@ -72,10 +75,11 @@ impl Line {
         }
     }
 
-    /// Writes it.
-    pub(crate) fn write(self, reply: &Reply) {
+    /// Writes it and counts the message.
+    pub(crate) fn write(self, reply: &Reply, counters: &Counters) {
         let Self { id, peer, helo, mail_from, recipients, octets, spf, dkim, dmarc, probability, disposition, reason } =
             self;
+        counters.message(reply, if disposition == "junk" { Stored::Junk } else { Stored::Inbox });
         let (reply, enhanced) = (reply.code(), reply.enhanced());
         tracing::info!(
             %id, %peer, helo, mail_from, recipients, octets, spf, dkim, dmarc, probability, disposition, reason, reply, enhanced,

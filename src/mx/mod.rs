@@ -11,6 +11,7 @@
 
 mod budget;
 pub(crate) mod connection;
+mod counters;
 mod deadline;
 mod deliver;
 mod disposition;
@@ -33,6 +34,7 @@ use connection::{Incoming, Login, Service, Shared, Taken, TlsStart};
 use std::{sync::Arc, time::Duration};
 
 pub use budget::ContentBudget;
+pub use counters::{Counted, Counters};
 pub(crate) use {deliver::deliver, deliver::off_reactor, log::Line, reply::accounts_failed};
 
 /// What the MX and submission services stand on. Clones share everything.
@@ -54,6 +56,8 @@ pub struct Services {
     pub message_octets_max: u64,
     /// Octets of messages in memory at once, over every listener that shares it.
     pub content_budget: ContentBudget,
+    /// Counts of what came of messages.
+    pub counters: Counters,
 }
 
 /// Said to a client that finds no place.
@@ -74,6 +78,7 @@ impl Services {
             acceptor,
             delivery: self.delivery.clone(),
             budget: self.content_budget.clone(),
+            counters: self.counters.clone(),
             clock: self.clock.clone(),
             shutdown,
         }

@@ -45,7 +45,7 @@ pub(super) async fn receive(services: &Services, incoming: Incoming) -> Taken {
             deliver(services, received).await
         }
     };
-    line.write(&taken.reply);
+    line.write(&taken.reply, &services.counters);
     taken
 }
 

@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     io::{self, Write as _},
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -45,13 +48,18 @@ impl Listener {
     pub async fn bind(settings: ListenerSettings) -> io::Result<Self> {
         let socket = TcpListener::bind(settings.address).await?;
         let address = socket.local_addr()?;
-        let places = Arc::new(Places { settings, taken: Mutex::default() });
+        let places = Arc::new(Places::new(settings));
         Ok(Self { socket, address, places })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What happens on it, also once it is being served.
+    pub fn activity(&self) -> Activity {
+        Activity(Arc::clone(&self.places))
     }
 
     /// Waits for a connection within the bounds; those over them get `refusal` and are closed. Cancel-safe.
@@ -68,11 +76,13 @@ impl Listener {
             let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             let Some(permit) = Places::take(&self.places, peer.ip()) else {
                 tracing::info!(%peer, listener = %self.address, "connection refused, too many at once");
+                self.places.refused.fetch_add(1, Ordering::Relaxed);
                 refuse(stream, refusal);
                 continue;
             };
             // A rival without it loses 40 ms on each reply that follows another.
             if stream.set_nodelay(true).is_ok() {
+                self.places.accepted.fetch_add(1, Ordering::Relaxed);
                 return Ok(Accepted { stream: Stream::Plain(stream), peer, permit });
             }
         }
@@ -112,6 +122,29 @@ fn refuse(stream: TcpStream, refusal: &[u8]) {
 struct Places {
     settings: ListenerSettings,
     taken: Mutex<Taken>,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Figures of one listener. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Activity(Arc<Places>);
+
+impl Activity {
+    /// Connections now.
+    pub fn open(&self) -> usize {
+        self.0.taken.lock().total
+    }
+
+    /// Connections that were let in since the start.
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections that found no place.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +155,10 @@ struct Taken {
 }
 
 impl Places {
+    fn new(settings: ListenerSettings) -> Self {
+        Self { settings, taken: Mutex::default(), accepted: AtomicU64::new(0), refused: AtomicU64::new(0) }
+    }
+
     fn take(places: &Arc<Self>, ip: IpAddr) -> Option<Permit> {
         let network = network(ip);
         let mut taken = places.taken.lock();
@@ -180,7 +217,7 @@ mod tests {
     fn places(connections_max: usize, connections_per_address_max: usize) -> Arc<Places> {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = ListenerSettings { address, connections_max, connections_per_address_max };
-        Arc::new(Places { settings, taken: Mutex::default() })
+        Arc::new(Places::new(settings))
     }
 
     #[test]
@@ -205,7 +242,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = ListenerSettings { address, connections_max: 1, connections_per_address_max: 1 };
         let mut listener = Listener::bind(settings).await.unwrap();
-        let address = listener.address();
+        let (address, activity) = (listener.address(), listener.activity());
 
         let first = TcpStream::connect(address).await.unwrap();
         let held = listener.accept(b"").await.unwrap();
@@ -215,6 +252,7 @@ mod tests {
         let mut told = Vec::new();
         second.read_to_end(&mut told).await.unwrap();
         assert_eq!(told, b"421 busy\r\n");
+        assert_eq!((activity.open(), activity.accepted(), activity.refused()), (1, 1, 1));
 
         drop((first, held));
         let third = TcpStream::connect(address).await.unwrap();

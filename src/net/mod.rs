@@ -14,7 +14,7 @@ mod shutdown;
 mod stream;
 
 pub use crate::tls::Acceptor;
-pub use listener::{Accepted, Listener, ListenerSettings, Permit};
+pub use listener::{Accepted, Activity, Listener, ListenerSettings, Permit};
 pub use serve::serve;
 pub use shutdown::Shutdown;
 pub use stream::Stream;

@@ -28,7 +28,7 @@ impl Stream {
         let Self::Plain(stream) = self else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is on already"));
         };
-        let handshake = tokio::time::timeout(deadline, acceptor.0.accept(stream));
+        let handshake = tokio::time::timeout(deadline, acceptor.current().accept(stream));
         let stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         Ok(Self::Tls(Box::new(stream)))
     }

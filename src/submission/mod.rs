@@ -132,7 +132,7 @@ impl Service for User {
         let (report, verdict) = (None, None);
         let received = Received { raw, analysis, reverse_path, recipients, client, protocol, id, report, verdict };
         let taken = mx::deliver(&self.services, received).await;
-        line.write(&taken.reply);
+        line.write(&taken.reply, &self.services.counters);
         taken
     }
 

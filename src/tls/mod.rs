@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -44,13 +45,33 @@ pub enum SessionTickets {
     Withhold,
 }
 
-/// Accepts TLS handshakes.
+/// Accepts TLS handshakes. Clones share the certificate.
 #[derive(Clone)]
-pub struct Acceptor(pub(crate) tokio_rustls::TlsAcceptor);
+pub struct Acceptor {
+    current: Arc<RwLock<tokio_rustls::TlsAcceptor>>,
+    tickets: SessionTickets,
+}
 
 impl Acceptor {
     /// Reads a PEM certificate chain and key.
     pub fn load(certificate: &Path, key: &Path, tickets: SessionTickets) -> Result<Self, TlsError> {
+        let current = Arc::new(RwLock::new(Self::read(certificate, key, tickets)?));
+        Ok(Self { current, tickets })
+    }
+
+    /// Reads a chain and key for all handshakes from now on. After an error the old ones stay.
+    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        let next = Self::read(certificate, key, self.tickets)?;
+        *self.current.write() = next;
+        Ok(())
+    }
+
+    /// What the next handshake is made with.
+    pub(crate) fn current(&self) -> tokio_rustls::TlsAcceptor {
+        self.current.read().clone()
+    }
+
+    fn read(certificate: &Path, key: &Path, tickets: SessionTickets) -> Result<tokio_rustls::TlsAcceptor, TlsError> {
         let fault = |error: rustls::Error| TlsError::Certificate(certificate.to_owned(), error.to_string());
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -66,7 +87,7 @@ impl Acceptor {
                 config.session_storage = Arc::new(NoServerSessionStorage {});
             }
         }
-        Ok(Self(Arc::new(config).into()))
+        Ok(Arc::new(config).into())
     }
 }
 
@@ -104,8 +125,12 @@ mod tests {
         ensure_self_signed(&certificate, &key, &["mx.example.org".into()]).unwrap();
         load().unwrap();
 
+        let acceptor = Acceptor::load(&certificate, &key, SessionTickets::Send).unwrap();
+        acceptor.reload(&certificate, &key).unwrap();
+
         std::fs::write(&key, "no key").unwrap();
         assert!(matches!(load(), Err(TlsError::Certificate(file, _)) if file == key));
+        assert!(acceptor.reload(&certificate, &key).is_err());
     }
     /// How many tickets a client gets that trusts the certificate.
     fn tickets(withheld: SessionTickets) -> u32 {
@@ -121,7 +146,7 @@ mod tests {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let mut client = rustls::ClientConnection::new(Arc::new(config), "mx.example.org".try_into().unwrap()).unwrap();
-        let mut server = rustls::ServerConnection::new(Arc::clone(acceptor.0.config())).unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::clone(acceptor.current().config())).unwrap();
         while client.wants_write() || server.wants_write() {
             let (mut there, mut back) = (Vec::new(), Vec::new());
             while client.wants_write() {

@@ -328,3 +328,15 @@ pub const INDEX_OPEN_OCTETS_MAX: usize = 1024 * 1024 * 1024;
 
 /// Times that a search reads the segment rows again because a merge took a bundle away.
 pub const INDEX_RETRIES: usize = 8;
+
+/// Seconds that the store may take to close at the end, after sessions have had theirs. Supervisors kill after 90.
+pub const STORE_CLOSE_SECONDS: u64 = 30;
+
+/// Connections at once to one metrics listener: scrapers come one by one.
+pub const METRICS_CONNECTIONS_MAX: usize = 32;
+
+/// Octets of a request for metrics, head only.
+pub const METRICS_REQUEST_OCTETS_MAX: usize = 8 * 1024;
+
+/// Seconds of one request for metrics.
+pub const METRICS_SECONDS: u64 = 10;

@@ -90,6 +90,12 @@ impl Bound {
         }
     }
 
+    pub(super) fn log(&self) {
+        for (kind, listener) in &self.0 {
+            tracing::info!(listener = kind.name(), address = %listener.address(), "listening");
+        }
+    }
+
     pub(super) fn activities(&self) -> Vec<(Kind, Activity)> {
         self.0.iter().map(|(kind, listener)| (*kind, listener.activity())).collect()
     }

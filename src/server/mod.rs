@@ -57,8 +57,9 @@ impl Server {
         let addresses = bound.addresses();
         let (store, certificate) = (parts.store.clone(), parts.certificate.clone());
         let (begin, shutdown) = Shutdown::channel();
+        bound.log();
         let services = Listening::new(parts, &bound, shutdown).serve(bound);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.server.data.display(), ?addresses, "started");
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.server.data.display(), "started");
         Ok(Self { addresses, store, certificate, begin, services })
     }
 
@@ -113,3 +114,5 @@ fn failure(ended: Result<(Kind, io::Result<()>), tokio::task::JoinError>) -> Ser
     }
 }
 
+#[cfg(test)]
+mod tests;

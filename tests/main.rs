@@ -1,6 +1,7 @@
 //! Every integration test, as one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod accounts;
 mod blob;
 mod end_to_end;
 mod config;

@@ -3,8 +3,8 @@
 
 mod accounts;
 mod blob;
-mod end_to_end;
 mod config;
+mod end_to_end;
 mod message;
 mod smtp;
 mod support;

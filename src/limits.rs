@@ -340,3 +340,17 @@ pub const METRICS_REQUEST_OCTETS_MAX: usize = 8 * 1024;
 
 /// Seconds of one request for metrics.
 pub const METRICS_SECONDS: u64 = 10;
+/// Connections at once to the control socket; further ones wait.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+
+/// Octets of one request on the control socket: an alias with its targets is the longest.
+pub const CONTROL_REQUEST_OCTETS_MAX: usize = 64 * 1024;
+
+/// Seconds from connecting to the control socket to the whole request.
+pub const CONTROL_REQUEST_SECONDS: u64 = 10;
+
+/// Octets of one event on the control socket: the header of a message is the longest.
+pub const CONTROL_EVENT_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+/// Events of a task that wait for a slow client; then the task waits.
+pub const CONTROL_EVENTS_WAITING_MAX: usize = 64;

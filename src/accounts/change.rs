@@ -55,14 +55,12 @@ impl Accounts {
     /// Gives up a domain that has no addresses left.
     pub async fn remove_domain(&self, domain: &Domain) -> Result<(), AccountsError> {
         let domain = domain.clone();
-        self.change(move |names| {
-            let change = Change::default().expect_domain(names, &domain)?;
-            if names.has_addresses(&domain) {
-                return Err(AccountsError::NotEmpty(domain.clone()));
-            }
-            Ok(change.delete(Key::Domain(domain.clone())))
-        })
-        .await
+        self.change(move |names| Change::remove_domain(names, &domain)).await
+    }
+
+    /// Whether [`Accounts::remove_domain`] would do it now.
+    pub fn may_remove_domain(&self, domain: &Domain) -> Result<(), AccountsError> {
+        Change::remove_domain(&self.shared.names.read(), domain).map(|_| ())
     }
 
     /// Makes an account with its mailboxes. A crash on the way may leave mailboxes that nobody can reach, never an
@@ -92,17 +90,16 @@ impl Accounts {
     /// Removes an account and its mail. Refused while an alias leads to it.
     pub async fn remove_account(&self, address: &Address) -> Result<Account, AccountsError> {
         let account = self.account(address).ok_or_else(|| AccountsError::NoAccount(address.clone()))?;
-        let (id, folded) = (account.id, address.folded());
-        self.change(move |names| {
-            let change = Change::default().expect_account(names, &folded)?;
-            if let Some(alias) = names.alias_to(&folded) {
-                return Err(AccountsError::InUse(folded.clone(), alias.clone()));
-            }
-            Ok(change.delete(Key::Account(folded.clone())).put(Key::Removed(id), Row::Removed))
-        })
-        .await?;
-        self.remove_mail(id).await?;
+        let folded = address.folded();
+        self.change(move |names| Change::remove_account(names, &folded)).await?;
+        self.remove_mail(account.id).await?;
         Ok(account)
+    }
+
+    /// The account that [`Accounts::remove_account`] would remove now.
+    pub fn may_remove_account(&self, address: &Address) -> Result<Account, AccountsError> {
+        Change::remove_account(&self.shared.names.read(), &address.folded())?;
+        self.account(address).ok_or_else(|| AccountsError::NoAccount(address.clone()))
     }
 
     /// Removes the mail of accounts whose removal a crash has interrupted.
@@ -161,17 +158,12 @@ impl Accounts {
     /// Removes an alias. Refused while another alias leads to it.
     pub async fn remove_alias(&self, name: &AliasName) -> Result<(), AccountsError> {
         let name = name.clone();
-        self.change(move |names| {
-            let targets = names.alias(&name).ok_or_else(|| AccountsError::NoAlias(name.clone()))?;
-            if let AliasName::Address(address) = &name
-                && let Some(other) = names.alias_to(address)
-            {
-                return Err(AccountsError::InUse(address.clone(), other.clone()));
-            }
-            let key = Key::Alias(name.clone());
-            Ok(Change::default().expect(key.clone(), Some(alias_row(targets))).delete(key))
-        })
-        .await
+        self.change(move |names| Change::remove_alias(names, &name)).await
+    }
+
+    /// Whether [`Accounts::remove_alias`] would do it now.
+    pub fn may_remove_alias(&self, name: &AliasName) -> Result<(), AccountsError> {
+        Change::remove_alias(&self.shared.names.read(), name).map(|_| ())
     }
 
     /// Plans, commits and takes over one change. It runs in a task of its own: a caller that goes away does not leave
@@ -219,6 +211,34 @@ impl Accounts {
 }
 
 impl Change {
+    fn remove_domain(names: &Names, domain: &Domain) -> Result<Self, AccountsError> {
+        let change = Self::default().expect_domain(names, domain)?;
+        if names.has_addresses(domain) {
+            return Err(AccountsError::NotEmpty(domain.clone()));
+        }
+        Ok(change.delete(Key::Domain(domain.clone())))
+    }
+
+    fn remove_account(names: &Names, folded: &Address) -> Result<Self, AccountsError> {
+        let change = Self::default().expect_account(names, folded)?;
+        let entry = names.account(folded).ok_or_else(|| AccountsError::NoAccount(folded.clone()))?;
+        if let Some(alias) = names.alias_to(folded) {
+            return Err(AccountsError::InUse(folded.clone(), alias.clone()));
+        }
+        Ok(change.delete(Key::Account(folded.clone())).put(Key::Removed(entry.account.id), Row::Removed))
+    }
+
+    fn remove_alias(names: &Names, name: &AliasName) -> Result<Self, AccountsError> {
+        let targets = names.alias(name).ok_or_else(|| AccountsError::NoAlias(name.clone()))?;
+        if let AliasName::Address(address) = name
+            && let Some(other) = names.alias_to(address)
+        {
+            return Err(AccountsError::InUse(address.clone(), other.clone()));
+        }
+        let key = Key::Alias(name.clone());
+        Ok(Self::default().expect(key.clone(), Some(alias_row(targets))).delete(key))
+    }
+
     fn expect_domain(self, names: &Names, domain: &Domain) -> Result<Self, AccountsError> {
         let order = names.domain_order(domain).ok_or_else(|| AccountsError::NoDomain(domain.clone()))?;
         Ok(self.expect(Key::Domain(domain.clone()), Some(domain_row(order))))

@@ -1,1 +1,89 @@
-//! Administrator tasks, one file each; no printing. Served on the control socket.
+//! What administrators do, without printing: one file per task, the same whether the server runs or not.
+//!
+//! ```text
+//! cli ─▶ Request ─┬─ control socket ─▶ the running server ─┬─▶ task ─▶ Event, Event, … Done
+//!                 └─ no server: the store, opened here ────┘
+//! ```
+//!
+//! Owns: the tasks, what they answer, and the control socket that carries both (a line of JSON each). Promises: a
+//! task ends with exactly one [`Event::Done`] or [`Event::Failed`]; a task whose client has gone away stops at its next
+//! event; what a failed task had done is told. Never: prints, asks, or sends anything over a network; shows a password.
+//! Errors are for the administrator and name file or address; each task is logged with its outcome.
+
+mod account;
+mod alias;
+mod connect;
+mod control;
+mod domain;
+mod error;
+mod event;
+mod open;
+mod request;
+mod statistics;
+
+pub use crate::accounts::{Alias, AliasName};
+pub use connect::{Connection, Running};
+pub use control::Socket;
+pub use error::{AdminError, Failure, Kind};
+pub use event::{Done, Event, Item, Progress, Stage};
+pub use open::{make_data_folder, store_settings};
+pub use request::{Request, Run, Secret};
+pub use statistics::Figures;
+
+use crate::{accounts::Accounts, clock::Clock, limits, store::Store};
+use event::Events;
+use tokio::sync::mpsc;
+
+/// What tasks work on. Clones share it.
+#[derive(Clone)]
+pub struct Admin {
+    store: Store,
+    accounts: Accounts,
+    clock: Clock,
+    hostname: String,
+}
+
+impl Admin {
+    /// On the parts of a running server.
+    pub fn new(store: Store, accounts: Accounts, clock: Clock, hostname: String) -> Self {
+        Self { store, accounts, clock, hostname }
+    }
+
+    /// Starts a task. It stops at its next event where the receiver is dropped.
+    pub fn start(&self, request: Request) -> mpsc::Receiver<Event> {
+        let (sender, receiver) = mpsc::channel(limits::CONTROL_EVENTS_WAITING_MAX);
+        let admin = self.clone();
+        tokio::spawn(async move {
+            let (task, events) = (request.name(), Events::new(sender));
+            let last = match admin.run(request, &events).await {
+                Ok(done) => {
+                    tracing::info!(task, "task done");
+                    Event::Done(done)
+                }
+                Err(error) => {
+                    tracing::info!(task, %error, "task failed");
+                    Event::Failed(Failure::from(&error))
+                }
+            };
+            events.end(last).await;
+        });
+        receiver
+    }
+
+    async fn run(&self, request: Request, events: &Events) -> Result<Done, AdminError> {
+        match request {
+            Request::DomainAdd { domain } => domain::add(self, &domain).await,
+            Request::DomainList => domain::list(self, events).await,
+            Request::DomainRemove { domain, run } => domain::remove(self, &domain, run).await,
+            Request::DomainDns { domain } => domain::dns(self, &domain, events).await,
+            Request::AccountAdd { address, password } => account::add(self, &address, &password).await,
+            Request::AccountList => account::list(self, events).await,
+            Request::AccountPassword { address, password } => account::password(self, &address, &password).await,
+            Request::AccountRemove { address, run } => account::remove(self, &address, run).await,
+            Request::AliasAdd { alias } => alias::add(self, &alias).await,
+            Request::AliasList => alias::list(self, events).await,
+            Request::AliasRemove { name, run } => alias::remove(self, &name, run).await,
+            Request::Statistics => statistics::statistics(self).await,
+        }
+    }
+}

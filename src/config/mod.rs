@@ -3,7 +3,7 @@
 //! Owns: every setting with its default, the reading of files and of `key=value`, and the checks of values.
 //! Promises: defaults, then the file, then the command line; a key that does not exist is an error with its line and
 //! the nearest key that does; a [`Config`] that was returned is right as far as that can be known without touching
-//! the machine. Never: opens anything but the file it is told to read. Errors name place and key; nothing is logged.
+//! the machine. Never: opens anything but the file it is told to read, and asks the system for its name. Errors name place and key; nothing is logged.
 //!
 //! `config.toml` at the top of the repository is this module's other half: every key with its default, unit and
 //! reason. A test holds the two together.

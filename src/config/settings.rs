@@ -305,6 +305,15 @@ pub(super) struct Fault {
 }
 
 impl Config {
+    /// Our name: the one set, or the machine's where that can stand in a greeting, or `localhost`.
+    pub fn hostname(&self) -> String {
+        if !self.server.hostname.is_empty() {
+            return self.server.hostname.clone();
+        }
+        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        machine.trim().parse::<Domain>().map_or_else(|_| "localhost".to_owned(), |name| name.to_string())
+    }
+
     /// Where the `postern` command meets the server.
     pub fn control_socket(&self) -> PathBuf {
         non_empty(&self.control.socket).map_or_else(|| self.server.data.join("control.sock"), Path::to_owned)

@@ -201,6 +201,26 @@ impl fmt::Debug for Address {
     }
 }
 
+macro_rules! as_text {
+    ($name:ty) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+as_text!(Domain);
+as_text!(Address);
+
 /// Where a bounce would go (RFC 5321 §4.1.2, Reverse-path).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReversePath {

@@ -7,23 +7,22 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
+    admin::{self, Admin, Socket},
     authentication::Authenticator,
     clock::Clock,
     config::{self, Config},
     delivery::Delivery,
     dns::{self, Resolver},
     imap,
-    mail::Domain,
     mx::{self, ContentBudget, Counters},
     net::{Listener, Shutdown},
     spam::{Filter, Thresholds},
-    store::{self, Store},
+    store::Store,
     submission,
     tls::{self, Acceptor, SessionTickets},
 };
 use std::{
     io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 use tokio::task::JoinSet;
@@ -39,7 +38,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) async fn open(config: &Config) -> Result<Self, ServerError> {
         let clock = Clock::real();
-        let hostname = hostname(config);
+        let hostname = config.hostname();
         let resolver = Resolver::new(&resolver_settings(config)).map_err(ServerError::Resolver)?;
         let filter = filter(config)?;
         make_folder(&config.server.data)?;
@@ -72,16 +71,9 @@ impl Parts {
 }
 
 /// Opens store and accounts, and finishes what a crash has left of changes to accounts.
-pub(super) async fn open_accounts(config: &Config, clock: &Clock) -> Result<(Store, Accounts), ServerError> {
-    make_folder(&config.server.data)?;
-    let settings = store::Settings {
-        path: config.server.data.join("store"),
-        partitions: config.store.partitions,
-        pack_after_seconds: config.store.pack_after_seconds,
-        cache_octets: config.store.cache_octets,
-    };
+async fn open_accounts(config: &Config, clock: &Clock) -> Result<(Store, Accounts), ServerError> {
     let failed = |error| ServerError::Store(config.server.data.clone(), error);
-    let store = Store::open(settings, clock.clone()).await.map_err(failed)?;
+    let store = Store::open(admin::store_settings(config), clock.clone()).await.map_err(failed)?;
     let accounts = Accounts::new(store.clone(), clock.clone())?;
     accounts.finish_removals().await?;
     Ok((store, accounts))
@@ -89,18 +81,7 @@ pub(super) async fn open_accounts(config: &Config, clock: &Clock) -> Result<(Sto
 
 /// The data folder holds everybody's mail: it is the server's alone.
 fn make_folder(folder: &Path) -> Result<(), ServerError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| ServerError::Folder(folder.to_owned(), error))
-}
-
-/// Our name: as set, or the machine's where that is one.
-fn hostname(config: &Config) -> String {
-    const FALLBACK: &str = "localhost";
-    if !config.server.hostname.is_empty() {
-        return config.server.hostname.clone();
-    }
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    machine.trim().parse::<Domain>().map_or_else(|_| FALLBACK.to_owned(), |name| name.as_str().to_owned())
+    admin::make_data_folder(folder).map_err(|error| ServerError::Folder(folder.to_owned(), error))
 }
 
 fn resolver_settings(config: &Config) -> dns::Settings {
@@ -172,14 +153,21 @@ impl Listening {
         Self { parts, metrics, shutdown }
     }
 
-    /// One task a listener.
-    pub(super) fn serve(self, bound: Bound) -> JoinSet<(Kind, io::Result<()>)> {
+    /// One task a listener, and one for the control socket.
+    pub(super) fn serve(self, bound: Bound, control: Socket) -> JoinSet<(&'static str, io::Result<()>)> {
         let mut services = JoinSet::new();
+        let (admin, mut shutdown) = (self.admin(), self.shutdown.clone());
+        services.spawn(async move { ("control.socket", control.serve(admin, shutdown.begun()).await) });
         for (kind, listener) in bound.0 {
             let service = Box::pin(self.service(kind, listener));
-            services.spawn(async move { (kind, service.await) });
+            services.spawn(async move { (kind.name(), service.await) });
         }
         services
+    }
+
+    fn admin(&self) -> Admin {
+        let imap::Services { store, accounts, clock, hostname, .. } = self.parts.imap.clone();
+        Admin::new(store, accounts, clock, hostname)
     }
 
     fn service(&self, kind: Kind, listener: Listener) -> impl Future<Output = io::Result<()>> + Send + use<> {

@@ -19,6 +19,9 @@ pub enum ServerError {
     /// The store cannot be opened.
     #[error("cannot open the store in {}: {_1}{}", _0.display(), store_hint(_1))]
     Store(PathBuf, StoreError),
+    /// The control socket cannot be made.
+    #[error("cannot make the control socket {}: {_1}; choose another with control.socket", _0.display())]
+    Control(PathBuf, io::Error),
     /// Accounts cannot be read or changed.
     #[error(transparent)]
     Accounts(#[from] AccountsError),

@@ -1,7 +1,7 @@
 //! Builds the server from its configuration; starts, drains and stops it.
 //!
-//! Owns: the order in which the parts come up and go down, the listeners' addresses, the metrics endpoint, and changes to
-//! accounts while no server runs. Promises: [`Server::start`] returns once every listener takes connections, or nothing of it is
+//! Owns: the order in which the parts come up and go down, the listeners' addresses, the metrics endpoint, and the
+//! control socket among the services. Promises: [`Server::start`] returns once every listener takes connections, or nothing of it is
 //! left; [`Server::stop`] takes no more connections, lets transactions end, says BYE, and closes the store last, within
 //! [`limits::DRAIN_SECONDS`] and [`limits::STORE_CLOSE_SECONDS`]. Never: knows a protocol, apart from the few lines of HTTP for
 //! metrics. Errors say what an administrator can do; start, drain and end are logged.
@@ -10,17 +10,15 @@ mod build;
 mod error;
 mod listeners;
 mod metrics;
-mod offline;
 mod signal;
 
-use crate::{config::Config, limits, net::Shutdown, store::Store};
+use crate::{admin::Socket, config::Config, limits, net::Shutdown, store::Store};
 use build::{Listening, Parts};
-use listeners::{Bound, Kind};
+use listeners::Bound;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
 pub use error::ServerError;
-pub use offline::{add_account, add_domain};
 
 /// A running server. It must be stopped: dropped, it ends its sessions at once.
 pub struct Server {
@@ -28,7 +26,7 @@ pub struct Server {
     store: Store,
     certificate: build::Certificate,
     begin: watch::Sender<bool>,
-    services: JoinSet<(Kind, io::Result<()>)>,
+    services: JoinSet<(&'static str, io::Result<()>)>,
 }
 
 /// Where a server listens; the system's choice where port 0 was set.
@@ -54,11 +52,14 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let bound = Bound::bind(&config).await?;
         let parts = Parts::open(&config).await?;
+        // The store is open, so no other server uses the socket that may lie there.
+        let socket = config.control_socket();
+        let control = Socket::bind(&socket).map_err(|error| ServerError::Control(socket.clone(), error))?;
         let addresses = bound.addresses();
         let (store, certificate) = (parts.store.clone(), parts.certificate.clone());
         let (begin, shutdown) = Shutdown::channel();
         bound.log();
-        let services = Listening::new(parts, &bound, shutdown).serve(bound);
+        let services = Listening::new(parts, &bound, shutdown).serve(bound, control);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.server.data.display(), "started");
         Ok(Self { addresses, store, certificate, begin, services })
     }
@@ -106,10 +107,10 @@ impl Server {
 }
 
 /// A service ends by itself only when it fails.
-fn failure(ended: Result<(Kind, io::Result<()>), tokio::task::JoinError>) -> ServerError {
+fn failure(ended: Result<(&'static str, io::Result<()>), tokio::task::JoinError>) -> ServerError {
     match ended {
-        Ok((kind, Err(error))) => ServerError::Service(kind.name(), error),
-        Ok((kind, Ok(()))) => ServerError::Service(kind.name(), io::Error::other("ended too early")),
+        Ok((service, Err(error))) => ServerError::Service(service, error),
+        Ok((service, Ok(()))) => ServerError::Service(service, io::Error::other("ended too early")),
         Err(error) => ServerError::Service("a service", io::Error::other(error)),
     }
 }

@@ -1,7 +1,7 @@
 //! A whole server in this process.
 
 use super::*;
-use crate::store::StoreError;
+use crate::admin::{Connection, Done, Event, Request, Secret};
 use std::path::Path;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -105,22 +105,40 @@ async fn metrics_count_connections_and_refuse_what_they_do_not_know() {
     server.stop().await;
 }
 
+/// Does a task through the server, or on the store where none runs.
+async fn administer(config: &Config, request: Request) -> Event {
+    let connection = Connection::open(config).await.unwrap();
+    let mut running = connection.start(request).await.unwrap();
+    let mut last = None;
+    while let Some(event) = running.next().await.unwrap() {
+        last = Some(event);
+    }
+    connection.close().await;
+    last.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn accounts_are_added_while_no_server_runs() {
+async fn tasks_are_done_with_and_without_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
-    let (domain, address) = ("example.org".parse().unwrap(), "ann@example.org".parse().unwrap());
-    add_domain(&config, &domain).await.unwrap();
-    add_account(&config, &address, b"secret").await.unwrap();
+    let add_domain = |domain: &str| Request::DomainAdd { domain: domain.parse().unwrap() };
+    let password = Secret("secret".to_owned());
+    let add_account =
+        |address: &str| Request::AccountAdd { address: address.parse().unwrap(), password: password.clone() };
+    assert_eq!(administer(&config, add_domain("example.org")).await, Event::Done(Done::Completed));
+    assert_eq!(administer(&config, add_account("ann@example.org")).await, Event::Done(Done::Completed));
 
     let server = Server::start(config.clone()).await.unwrap();
-    let session = "a LOGIN ann@example.org secret\r\nb STATUS Junk (MESSAGES)\r\nc LOGOUT\r\n";
-    let said = greeted(server.addresses().imap_starttls[0], session).await;
-    assert!(said.contains("a OK") && said.contains("* STATUS Junk (MESSAGES 0)"), "{said}");
-
-    let refused = add_domain(&config, &"example.net".parse().unwrap()).await;
-    assert!(matches!(refused, Err(ServerError::Store(_, StoreError::InUse))));
+    assert_eq!(administer(&config, add_account("bob@example.org")).await, Event::Done(Done::Completed));
+    for name in ["ann", "bob"] {
+        let session = format!("a LOGIN {name}@example.org secret\r\nb STATUS Junk (MESSAGES)\r\nc LOGOUT\r\n");
+        let said = greeted(server.addresses().imap_starttls[0], &session).await;
+        assert!(said.contains("a OK") && said.contains("* STATUS Junk (MESSAGES 0)"), "{said}");
+    }
+    assert!(matches!(administer(&config, add_domain("example.org")).await, Event::Failed(_)));
     server.stop().await;
+    assert!(!config.control_socket().exists());
+    assert!(matches!(administer(&config, add_account("bob@example.org")).await, Event::Failed(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

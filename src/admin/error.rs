@@ -1,0 +1,90 @@
+//! Why a task failed, here and on the wire.
+
+use crate::{accounts::AccountsError, store::StoreError};
+use serde::{Deserialize, Serialize};
+use std::{io, path::PathBuf};
+
+/// Why a task failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// What was asked of accounts cannot be.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file or folder cannot be used.
+    #[error("{}: {_1}", _0.display())]
+    File(PathBuf, io::Error),
+    /// There is no server and the store cannot be opened either.
+    #[error("data folder {}: {_1}", _0.display())]
+    Open(PathBuf, StoreError),
+    /// The control socket does not answer as it should.
+    #[error("control socket {}: {_1}", _0.display())]
+    Control(PathBuf, String),
+    /// Nobody waits for the outcome any more.
+    #[error("stopped, since nobody waits for it any more")]
+    Stopped,
+}
+
+/// A failure as it travels: what kind it is decides the exit code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind.
+    pub kind: Kind,
+    /// For the administrator.
+    pub message: String,
+}
+
+/// Kinds of failures that callers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// What was asked for cannot be: it exists, is still in use, or is not allowed.
+    Refused,
+    /// It does not exist.
+    NotFound,
+    /// Stored data is damaged.
+    Damaged,
+    /// Server, store or file cannot be used.
+    Unavailable,
+}
+
+impl From<&AdminError> for Failure {
+    fn from(error: &AdminError) -> Self {
+        let kind = match error {
+            AdminError::Accounts(error) => accounts_kind(error),
+            AdminError::Store(error) | AdminError::Open(_, error) => store_kind(error),
+            AdminError::File(_, error) if error.kind() == io::ErrorKind::NotFound => Kind::NotFound,
+            AdminError::File(..) | AdminError::Control(..) | AdminError::Stopped => Kind::Unavailable,
+        };
+        Self { kind, message: error.to_string() }
+    }
+}
+
+fn accounts_kind(error: &AccountsError) -> Kind {
+    match error {
+        AccountsError::NoDomain(_) | AccountsError::NoAccount(_) | AccountsError::NoAlias(_) => Kind::NotFound,
+        AccountsError::Exists(_)
+        | AccountsError::NotEmpty(_)
+        | AccountsError::InUse(..)
+        | AccountsError::NoTarget(_)
+        | AccountsError::Loop(_)
+        | AccountsError::Targets(_)
+        | AccountsError::Password
+        | AccountsError::Conflict => Kind::Refused,
+        AccountsError::Damaged(_) => Kind::Damaged,
+        AccountsError::NotDone(_) => Kind::Unavailable,
+        AccountsError::Store(error) => store_kind(error),
+    }
+}
+
+fn store_kind(error: &StoreError) -> Kind {
+    match error {
+        StoreError::NoAccount | StoreError::NoMailbox | StoreError::NoMessage => Kind::NotFound,
+        StoreError::MailboxExists | StoreError::MailboxName | StoreError::TooManyKeywords => Kind::Refused,
+        StoreError::Damaged(_) => Kind::Damaged,
+        StoreError::Full | StoreError::Failed(_) | StoreError::Closing | StoreError::InUse => Kind::Unavailable,
+    }
+}

@@ -1,0 +1,133 @@
+//! What a task answers, piece by piece.
+
+use super::{AdminError, Failure, Figures};
+use crate::{
+    accounts::Alias,
+    mail::{Address, Domain},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+/// One piece of a task's answer; one line on the control socket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// How far it is.
+    Progress(Progress),
+    /// One thing of a list.
+    Item(Item),
+    /// It is done. Always the last.
+    Done(Done),
+    /// It has failed. Always the last.
+    Failed(Failure),
+}
+
+/// How far a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What it is at.
+    pub stage: Stage,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is to do, as far as is known.
+    pub total: u64,
+}
+
+/// What a long task is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Looking through the source.
+    Reading,
+    /// Storing or writing out.
+    Writing,
+    /// Reading back what was written.
+    Verifying,
+    /// Indexing.
+    Indexing,
+}
+
+/// One thing of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "item", rename_all = "kebab-case")]
+pub enum Item {
+    /// A domain of ours.
+    Domain {
+        /// Its name.
+        domain: Domain,
+        /// Its accounts.
+        accounts: u64,
+        /// Its aliases.
+        aliases: u64,
+    },
+    /// An account.
+    Account {
+        /// Its address.
+        address: Address,
+        /// Its mailboxes.
+        mailboxes: u64,
+        /// Messages in them.
+        messages: u64,
+        /// Octets of these.
+        octets: u64,
+    },
+    /// An alias.
+    Alias(Alias),
+    /// A DNS record to publish.
+    Record {
+        /// Owner name, with its final dot.
+        name: String,
+        /// Type.
+        kind: String,
+        /// Data in zone file form.
+        data: String,
+        /// What it is for.
+        reason: String,
+    },
+}
+
+/// What a task has come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "done", rename_all = "kebab-case")]
+pub enum Done {
+    /// It was done; there is no more to say.
+    Completed,
+    /// A dry run: this would go.
+    WouldRemove {
+        /// Mailboxes.
+        mailboxes: u64,
+        /// Messages in them.
+        messages: u64,
+        /// Octets of these.
+        octets: u64,
+    },
+    /// Every figure.
+    Statistics(Figures),
+}
+
+/// Where a task puts its events. Waits where the receiver is slow.
+pub(super) struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    pub(super) fn new(sender: mpsc::Sender<Event>) -> Self {
+        Self(sender)
+    }
+
+    /// One thing of a list.
+    pub(super) async fn item(&self, item: Item) -> Result<(), AdminError> {
+        self.0.send(Event::Item(item)).await.map_err(|_| AdminError::Stopped)
+    }
+
+    /// How far the task is. Passed over where the receiver has not taken the last ones yet.
+    pub(super) fn progress(&self, stage: Stage, done: u64, total: u64) -> Result<(), AdminError> {
+        match self.0.try_send(Event::Progress(Progress { stage, done, total })) {
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(AdminError::Stopped),
+        }
+    }
+
+    pub(super) async fn end(self, last: Event) {
+        // Whoever has gone away does not want to know.
+        let _ = self.0.send(last).await;
+    }
+}

@@ -1,0 +1,157 @@
+//! What can be typed.
+
+use super::{exit, failure::Failed, output::Output};
+use crate::{
+    admin::AliasName,
+    config::Config,
+    mail::{Address, Domain},
+};
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// The configuration that is read where none is named.
+const CONFIG: &str = "/etc/postern/config.toml";
+
+/// A mail server in one binary.
+#[derive(Parser)]
+#[command(name = "postern", version, about, after_help = exit::HELP, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) settings: SettingArguments,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Arguments that every command takes.
+#[derive(Args)]
+pub(super) struct SettingArguments {
+    /// Configuration file [default: /etc/postern/config.toml, where it exists]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+    /// Data folder, in place of server.data
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    data: Option<PathBuf>,
+    /// Any setting, such as dns.attempts=3; wins over the file
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = "Settings")]
+    set: Vec<String>,
+    /// Print one JSON object a line
+    #[arg(long, global = true, help_heading = "Settings")]
+    json: bool,
+}
+
+impl SettingArguments {
+    /// The configuration that these say.
+    pub(super) fn load(&self) -> Result<Config, Failed> {
+        let usual = || Some(PathBuf::from(CONFIG)).filter(|file| file.exists());
+        let file = self.config.clone().or_else(usual);
+        let data = self.data.iter().map(|data| format!("server.data={}", data.display()));
+        let overrides: Vec<String> = data.chain(self.set.iter().cloned()).collect();
+        Ok(Config::load(file.as_deref().map(Path::new), &overrides)?)
+    }
+
+    /// How answers are printed.
+    pub(super) fn output(&self) -> Output {
+        if self.json { Output::Json } else { Output::Text }
+    }
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the server until SIGTERM or SIGINT
+    Serve,
+    #[command(flatten)]
+    Task(Task),
+}
+
+/// Tasks, which the running server does, or this process where none runs.
+#[derive(Subcommand)]
+pub(super) enum Task {
+    /// Domains that mail is taken for
+    #[command(subcommand)]
+    Domain(DomainTask),
+    /// Accounts and their passwords
+    #[command(subcommand)]
+    Account(AccountTask),
+    /// Further addresses of accounts
+    #[command(subcommand)]
+    Alias(AliasTask),
+    /// Count everything
+    Stats,
+}
+
+#[derive(Subcommand)]
+pub(super) enum DomainTask {
+    /// Take mail for a domain
+    Add { domain: Domain },
+    /// List the domains
+    List,
+    /// Give up a domain that has no addresses left
+    Remove {
+        domain: Domain,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Print the DNS records that a domain should publish
+    Dns { domain: Domain },
+}
+
+#[derive(Subcommand)]
+pub(super) enum AccountTask {
+    /// Make an account with its mailboxes
+    Add {
+        address: Address,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// List the accounts
+    List,
+    /// Change a password
+    Passwd {
+        address: Address,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Remove an account and all its mail
+    Remove {
+        address: Address,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum AliasTask {
+    /// Add an alias, or change where it leads
+    Add {
+        /// An address, or @example.org for every other address of a domain
+        alias: AliasName,
+        /// Accounts or other aliases
+        #[arg(required = true)]
+        targets: Vec<Address>,
+    },
+    /// List the aliases
+    List,
+    /// Remove an alias
+    Remove {
+        alias: AliasName,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+}
+
+/// Whether a destructive task only says what it would do.
+#[derive(Args)]
+pub(super) struct DryRun {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// Where a password comes from.
+#[derive(Args)]
+pub(super) struct PasswordSource {
+    /// Read the password from standard input instead of asking
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}

@@ -171,6 +171,9 @@ pub const MAILBOX_LEVELS_MAX: usize = 32;
 /// Mailboxes of one account, and subscribed names: they are kept in one row.
 pub const MAILBOXES_MAX: usize = 10_000;
 
+/// Octets of a key of the metadata store: what every engine takes.
+pub const KEY_OCTETS_MAX: usize = 1024;
+
 /// Octets of a value of the metadata store: what every engine takes without a stall.
 pub const VALUE_OCTETS_MAX: usize = 64 * 1024;
 
@@ -190,15 +193,22 @@ pub const DISK_FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
 /// Octets of open mailboxes that are kept in memory when no session uses them.
 pub const OPEN_MAILBOX_OCTETS_MAX: usize = 64 * 1024 * 1024;
 
-/// Message records kept decoded.
-pub const RECORDS_CACHED_MAX: usize = 4096;
+/// Octets of message records that are kept decoded: some thousands of usual ones.
+pub const RECORDS_CACHED_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
-/// Accounts whose row is kept decoded.
-pub const ACCOUNTS_CACHED_MAX: usize = 10_000;
+/// Octets of accounts' counters and mailbox names that are kept decoded: some thousands of accounts.
+pub const ACCOUNTS_CACHED_OCTETS_MAX: usize = 16 * 1024 * 1024;
+
+/// Rows of a mailbox's change log, one for each EXPUNGE or MOVE. Beyond, the older half goes, and a client
+/// that was away for longer compares UIDs (RFC 7162 §3.2.5.2).
+pub const CHANGE_LOG_ROWS_MAX: u32 = 10_000;
 
 /// Days that a delivery is remembered whose sender never showed that it saw our reply (RFC 5321 §4.5.4.1
 /// has senders give up after four or five days).
 pub const REPEAT_DAYS: i64 = 7;
+
+/// Seconds between two sweeps of remembered deliveries that are too old.
+pub const REPEAT_SWEEP_SECONDS: u64 = 3600;
 /// Octets of one IMAP command with its literals, the message of an APPEND left out (RFC 7162 §4 asks
 /// for 8,192; clients send sets of tens of thousands of UIDs).
 pub const IMAP_COMMAND_OCTETS_MAX: usize = 1024 * 1024;

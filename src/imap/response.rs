@@ -106,6 +106,7 @@ fn store_words(error: &StoreError) -> (&'static str, &'static str) {
         StoreError::MailboxName => ("CANNOT", "that mailbox name is not allowed"),
         StoreError::NoMessage => ("EXPUNGEISSUED", "the message is gone"),
         StoreError::TooManyKeywords => ("LIMIT", "the mailbox has no room for another keyword"),
+        StoreError::TooManyMailboxes => ("LIMIT", "the account has no room for another mailbox"),
         StoreError::Full => ("OVERQUOTA", "no space left for new mail"),
         StoreError::Damaged(_) => ("CORRUPTION", "stored data is damaged and is not served"),
         StoreError::NoAccount | StoreError::Failed(_) | StoreError::Closing | StoreError::InUse => {

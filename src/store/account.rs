@@ -1,15 +1,24 @@
 //! Accounts as the store knows them (an id and its data), and the directory kept for `accounts`.
 
 use super::{
-    SpecialUse, Store, StoreError, failpoint,
+    SpecialUse, Store, StoreError,
+    account_state::AccountState,
+    failpoint,
     metadata::{Batch, Durability, Table},
-    names::AccountState,
 };
 use crate::mail::AccountId;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// The counter of account ids in `Table::System`.
 const NEXT_ACCOUNT: &[u8] = b"next account";
+
+/// What the outbox rows of removed accounts begin with, whose index is still there.
+const REMOVAL: &[u8] = b"x";
+
+fn removal(account: AccountId) -> Vec<u8> {
+    [REMOVAL, &account.get().to_be_bytes()].concat()
+}
 
 /// What every account begins with.
 const FIRST_MAILBOXES: [(&str, Option<SpecialUse>); 6] = [
@@ -49,7 +58,7 @@ impl Directory<'_> {
         expect: &[(Vec<u8>, Option<Bytes>)],
         changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     ) -> Result<bool, StoreError> {
-        let (inner, expect) = (std::sync::Arc::clone(&self.store.inner), expect.to_vec());
+        let (inner, expect) = (Arc::clone(&self.store.inner), expect.to_vec());
         super::off_the_reactor(move || {
             let _one_at_a_time = inner.directory.lock();
             for (key, value) in expect {
@@ -85,7 +94,7 @@ impl Store {
             transaction.insert_account(account, AccountState::new());
             for (name, special_use) in FIRST_MAILBOXES {
                 transaction.make_mailbox(account, name, special_use)?;
-                transaction.account_mut(account)?.subscribe(name);
+                transaction.subscribe(account, name)?;
             }
             Ok(account)
         })
@@ -94,9 +103,36 @@ impl Store {
 
     /// Removes an account and all that is in it. Its id is never used again.
     pub async fn remove_account(&self, account: AccountId) -> Result<(), StoreError> {
-        self.write(account, move |transaction| transaction.drop_account(account)).await?;
-        self.inner.records.lock().clear();
-        self.inner.indexes.forget(account).await
+        self.write(account, move |transaction| {
+            transaction.put(Table::Outbox, removal(account), Bytes::new());
+            transaction.drop_account(account)
+        })
+        .await?;
+        failpoint::reach("account.after_removal");
+        self.forget_index(account).await
+    }
+
+    /// Removes the index of a removed account, then the row that says that it has to go.
+    async fn forget_index(&self, account: AccountId) -> Result<(), StoreError> {
+        self.inner.indexes.forget(account).await?;
+        self.write(account, move |transaction| {
+            transaction.delete(Table::Outbox, removal(account));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Finishes removals that a crash left half done.
+    pub(super) async fn finish_removals(&self) -> Result<(), StoreError> {
+        let mut accounts = Vec::new();
+        self.inner.engine.scan_prefix(Table::Outbox, REMOVAL, |key, _| {
+            accounts.extend(key.split_last_chunk().and_then(|(_, id)| AccountId::new(u64::from_be_bytes(*id))));
+            true
+        })?;
+        for account in accounts {
+            self.forget_index(account).await?;
+        }
+        Ok(())
     }
 
     /// Every account that has data, by rising id.
@@ -114,7 +150,7 @@ impl Store {
 
     /// Takes an id and remembers, durably, that it is taken.
     async fn next_account_id(&self) -> Result<AccountId, StoreError> {
-        let inner = std::sync::Arc::clone(&self.inner);
+        let inner = Arc::clone(&self.inner);
         super::off_the_reactor(move || {
             let _one_at_a_time = inner.directory.lock();
             let stored = inner.engine.get(Table::System, NEXT_ACCOUNT)?;

@@ -1,211 +1,230 @@
 //! Appending messages: the one write path that a 250 or an OK stands on.
 
 use super::{
-    Appended, NewMessage, RepeatKey, Store, StoreError, Target,
+    Appended, Inner, NewMessage, RepeatKey, Store, StoreError, Target,
     blob::{Owner, Split},
     failpoint,
     index::Indexes,
     mailbox::Row,
-    metadata::{Batch, Durability, Table},
-    outbox,
-    record::StoredRecord,
+    metadata::Table,
+    outbox::Delivery,
+    record::{StoredRecord, text_key},
+    repeat,
     transaction::Transaction,
 };
 use crate::{
+    clock::UnixMillis,
     limits,
-    mail::{AccountId, MailboxId, ModSeq, Uid, UidValidity},
+    mail::{AccountId, MessageNumber},
     message::{self, SearchText},
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-/// A message ready to be written, whoever it is for.
+/// What all copies of a message share.
 #[derive(Clone)]
-pub(super) struct Prepared {
-    pub(super) message: NewMessage,
-    split: Arc<Split>,
-    /// The folded text, as the tail row keeps it.
-    text: Bytes,
+pub(super) struct Letter {
+    /// Its record, without what is each recipient's own.
+    pub(super) record: StoredRecord,
+    pub(super) sent_day: Option<i32>,
+    /// The folded text, as the tail of the index keeps it.
+    pub(super) text: Bytes,
 }
 
-impl Prepared {
-    pub(super) fn record(&self, target: &Target) -> StoredRecord {
-        StoredRecord {
-            raw_id: self.split.raw_id,
-            raw_octets: self.message.raw.len() as u64,
-            trace: target.trace.clone(),
-            internal_date: self.message.internal_date,
-            analysis: Arc::clone(&self.message.analysis),
-            verdict: target.verdict.clone(),
-            manifest: self.split.manifest.clone(),
-        }
-    }
+/// One copy to be written, with its place in the caller's list.
+#[derive(Clone, Debug)]
+pub(super) struct Copy {
+    pub(super) index: usize,
+    pub(super) target: Target,
 }
 
-/// What a repeat is answered with.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Remembered {
-    pub(super) seconds: i64,
-    given: Vec<Given>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Given {
-    account: u64,
-    mailbox: u64,
-    uid_validity: u32,
-    uid: u32,
-    number: u32,
-    modseq: u64,
+/// A message with its octets, ready to be written.
+struct Prepared {
+    letter: Letter,
+    split: Split,
+    repeat: Option<RepeatKey>,
 }
 
 impl Store {
     /// Appends one message to each target and returns what was given, in the order of `targets`.
     ///
     /// Durable once this returns. A crash before that leaves nothing visible, or all of it. Dropping
-    /// the future does not undo it: the message is then stored or not, never half.
+    /// the future does not undo it: the message is then stored or not, never half. A target whose
+    /// mailbox is removed at the same moment may be left out.
     pub async fn append(&self, message: NewMessage, targets: Vec<Target>) -> Result<Vec<Appended>, StoreError> {
-        let Some(account) = targets.first().map(|target| target.account) else { return Ok(Vec::new()) };
+        let Some(home) = targets.first().map(|target| self.inner.place(target.account).partition) else {
+            return Ok(Vec::new());
+        };
         self.inner.check_free_space()?;
+        self.inner.check_targets(&targets)?;
         let prepared = self.prepare(message).await?;
         failpoint::reach("append.after_stage");
-        let home = self.inner.place(account).partition;
-        if targets.iter().all(|target| self.inner.place(target.account).partition == home) {
-            return self.write(account, move |transaction| append_group(transaction, &[(prepared, targets)])).await;
+        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+        for (index, target) in targets.into_iter().enumerate() {
+            let is_here =
+                self.inner.place(target.account).partition == home && here.len() < prepared.letter.copies_max();
+            let copies = if is_here { &mut here } else { &mut elsewhere };
+            copies.push(Copy { index, target });
         }
-        self.append_to_partitions(account, prepared, targets).await
+        let given = if elsewhere.is_empty() {
+            let row = prepared.repeat.map(repeat::Row::first);
+            let append = move |transaction: &mut Transaction<'_>| append_once(transaction, &prepared, row, &[], &here);
+            self.inner.partition(home)?.write(append).await?
+        } else {
+            // A task, so that a caller who goes away does not stop it half way.
+            let (store, delivery) =
+                (self.clone(), Delivery::new(&self.inner, &prepared.letter, prepared.repeat, elsewhere));
+            tokio::spawn(async move { store.append_to_partitions(home, prepared, here, delivery).await })
+                .await
+                .map_err(|error| StoreError::Failed(error.to_string()))??
+        };
+        Ok(in_order(given))
     }
 
-    /// The delivery to several partitions: home first, the others from its outbox row.
+    /// The delivery that one commit does not take: home first, the others from its outbox row.
     async fn append_to_partitions(
         &self,
-        account: AccountId,
+        home: u16,
         prepared: Prepared,
-        targets: Vec<Target>,
-    ) -> Result<Vec<Appended>, StoreError> {
-        let home = self.inner.place(account).partition;
-        let (here, elsewhere): (Vec<_>, Vec<_>) =
-            targets.into_iter().enumerate().partition(|(_, target)| self.inner.place(target.account).partition == home);
-        let mut given = BTreeMap::new();
-        let delivery = outbox::Delivery::new(&self.inner, &prepared, &elsewhere);
-        let home_targets: Vec<Target> = here.iter().map(|(_, target)| target.clone()).collect();
-        let row = delivery.clone();
-        let appended = self
-            .write(account, move |transaction| {
-                let appended = append_group(transaction, &[(prepared, home_targets)])?;
-                if appended.iter().all(|copy| !copy.repeated) {
-                    row.remember(transaction.batch());
-                }
-                Ok(appended)
-            })
-            .await?;
+        here: Vec<Copy>,
+        delivery: Delivery,
+    ) -> Result<Vec<(usize, Appended)>, StoreError> {
+        let (letter, row) = (prepared.letter.clone(), prepared.repeat.map(repeat::Row::first));
+        let (steps, delivery) = (delivery.step_numbers(), Arc::new(delivery));
+        let outbox_row = Arc::clone(&delivery);
+        let append = move |transaction: &mut Transaction<'_>| {
+            let given = append_once(transaction, &prepared, row, &steps, &here)?;
+            // A repeat finds the others done, or the row of the first try.
+            if given.iter().all(|(_, copy)| !copy.repeated) {
+                outbox_row.remember(transaction.batch());
+            }
+            Ok(given)
+        };
+        let mut given = self.inner.partition(home)?.write(append).await?;
         failpoint::reach("append.before_outbox");
-        let repeated = appended.iter().any(|copy| copy.repeated);
-        given.extend(here.iter().map(|(index, _)| *index).zip(appended));
-        if repeated && !delivery.is_remembered(&self.inner)? {
-            // The first try got as far as its home partition; the others were finished from its outbox row.
-            return Ok(given.into_values().collect());
-        }
-        given.extend(delivery.apply(self).await?);
-        Ok(given.into_values().collect())
+        given.extend(delivery.apply(self, &letter).await?);
+        Ok(given)
     }
 
     /// Appends several messages to one account (import, MULTIAPPEND), all or none, with one fsync. The
     /// messages together should not exceed `limits::GROUP_OCTETS_MAX`.
     pub async fn append_all(&self, messages: Vec<(NewMessage, Target)>) -> Result<Vec<Appended>, StoreError> {
         let Some(account) = messages.first().map(|(_, target)| target.account) else { return Ok(Vec::new()) };
+        if messages.iter().any(|(_, target)| target.account != account) {
+            return Err(StoreError::Failed("messages of one account are appended together".to_owned()));
+        }
         self.inner.check_free_space()?;
         let mut group = Vec::with_capacity(messages.len());
-        for (message, target) in messages {
-            if target.account != account {
-                return Err(StoreError::Failed("append_all takes messages of one account".to_owned()));
+        for (index, (message, target)) in messages.into_iter().enumerate() {
+            group.push((self.prepare(message).await?, [Copy { index, target }]));
+        }
+        failpoint::reach("append.after_stage");
+        let append = move |transaction: &mut Transaction<'_>| {
+            let mut given = Vec::with_capacity(group.len());
+            for (prepared, copy) in &group {
+                let row = prepared.repeat.map(repeat::Row::first);
+                given.extend(append_once(transaction, prepared, row, &[], copy)?);
             }
-            group.push((self.prepare(message).await?, vec![target]));
-        }
-        self.write(account, move |transaction| append_group(transaction, &group)).await
-    }
-
-    /// Forgets a repeat key: the sender has shown that it saw our reply, so the same octets again
-    /// are meant as a second copy. Does not wait for stable storage.
-    pub fn acknowledge(&self, repeat: RepeatKey) {
-        let mut batch = Batch::default();
-        batch.delete(Table::Repeat, repeat.0);
-        if let Err(error) = self.inner.engine.commit(batch, Durability::Buffered) {
-            tracing::warn!(%error, "a repeat key was not forgotten");
-        }
+            Ok(given)
+        };
+        self.write(account, append).await.map(in_order)
     }
 
     /// Everything that can be done before the writer's turn: splitting, extraction, staging.
     async fn prepare(&self, message: NewMessage) -> Result<Prepared, StoreError> {
         let blobs = self.inner.blobs.clone();
+        let is_small = message.raw.len() <= limits::INLINE_WORK_OCTETS_MAX;
         let work = move || {
             let split = blobs.split(&message.raw, &message.analysis.root);
             let text = message::search_text(&message.raw, &message.analysis);
-            (split, Indexes::tail_value(&text), message)
+            Prepared { letter: Letter::new(&message, &split, &text), split, repeat: message.repeat }
         };
-        let (split, text, message) = super::off_the_reactor(work).await?;
-        self.inner.blobs.stage_large(&split).await?;
-        Ok(Prepared { message, split: Arc::new(split), text: text.into() })
+        let prepared = if is_small { work() } else { super::off_the_reactor(work).await? };
+        self.inner.blobs.stage_large(&prepared.split).await?;
+        Ok(prepared)
     }
 }
 
-/// Appends messages with all their targets, after checking that each can be.
-fn append_group(
-    transaction: &mut Transaction<'_>,
-    group: &[(Prepared, Vec<Target>)],
-) -> Result<Vec<Appended>, StoreError> {
-    let mut appended = Vec::new();
-    for (prepared, targets) in group {
-        if let Some(repeated) = repeated(transaction, prepared.message.repeat)? {
-            appended.extend(repeated);
-            continue;
-        }
-        for target in targets {
-            transaction.mailbox(target.account, target.mailbox)?;
-        }
+impl Inner {
+    /// Whether every target is there to be written to. Those of other partitions may go until they are.
+    fn check_targets(&self, targets: &[Target]) -> Result<(), StoreError> {
+        targets.iter().try_for_each(|target| {
+            if self.account(target.account)?.has(target.mailbox) { Ok(()) } else { Err(StoreError::NoMailbox) }
+        })
     }
-    if !appended.is_empty() {
-        return Ok(appended);
-    }
-    for (prepared, targets) in group {
-        let copies = append_copies(transaction, prepared, targets)?;
-        remember(transaction, prepared.message.repeat, &copies);
-        appended.extend(copies);
-    }
-    Ok(appended)
 }
 
-/// Appends one message to targets of one partition; its octets come with it.
-fn append_copies(
+fn in_order(mut given: Vec<(usize, Appended)>) -> Vec<Appended> {
+    given.sort_by_key(|(index, _)| *index);
+    given.into_iter().map(|(_, copy)| copy).collect()
+}
+
+impl Letter {
+    fn new(message: &NewMessage, split: &Split, text: &SearchText) -> Self {
+        let record = StoredRecord {
+            raw_id: split.raw_id,
+            raw_octets: message.raw.len() as u64,
+            internal_date: message.internal_date,
+            trace: Bytes::new(),
+            verdict: None,
+            text_chunks: 0,
+            manifest: split.manifest.clone(),
+            analysis: message.analysis.to_stored().into(),
+        };
+        Self { record, sent_day: message.analysis.sent_day, text: Indexes::tail_value(text).into() }
+    }
+
+    /// Copies that one commit takes: each has record and text of its own.
+    pub(super) fn copies_max(&self) -> usize {
+        /// Octets of trace fields, verdict, rows and keys, about.
+        const OF_COPY: usize = 4 * 1024;
+        let text = if self.text.len() > limits::TAIL_VALUE_OCTETS_MAX { 0 } else { self.text.len() };
+        (limits::GROUP_OCTETS_MAX / 2 / (self.record.analysis.len() + text + OF_COPY)).max(1)
+    }
+}
+
+/// Appends a message with its octets, unless it is a repeat.
+fn append_once(
     transaction: &mut Transaction<'_>,
     prepared: &Prepared,
-    targets: &[Target],
-) -> Result<Vec<Appended>, StoreError> {
-    let (mut copies, mut owners) = (Vec::with_capacity(targets.len()), Vec::with_capacity(targets.len()));
-    for target in targets {
-        let record = prepared.record(target);
-        let copy = append_copy(transaction, target, &record, &prepared.text)?;
-        owners.push(owner(&copy, &record));
-        copies.push(copy);
+    row: Option<repeat::Row>,
+    elsewhere: &[u16],
+    copies: &[Copy],
+) -> Result<Vec<(usize, Appended)>, StoreError> {
+    if let Some(given) = transaction.recall(row)? {
+        return Ok(given);
     }
-    let blobs = transaction.inner().blobs.clone();
-    blobs.add_to(&prepared.split, &owners, transaction.batch())?;
-    Ok(copies)
+    for Copy { target, .. } in copies {
+        transaction.mailbox(target.account, target.mailbox)?;
+    }
+    let (given, owners) = append_copies(transaction, &prepared.letter, copies)?;
+    transaction.inner().blobs.add_to(&prepared.split, &owners, transaction.batch())?;
+    transaction.remember(row, elsewhere, &given);
+    Ok(given)
 }
 
-/// One row, one record and one tail row, without the octets.
-pub(super) fn append_copy(
+/// A row, a record and text for each copy, without the octets. Also returns whose they are.
+#[expect(clippy::type_complexity, reason = "two lists of one walk")]
+pub(super) fn append_copies(
     transaction: &mut Transaction<'_>,
-    target: &Target,
-    record: &StoredRecord,
-    text: &[u8],
-) -> Result<Appended, StoreError> {
+    letter: &Letter,
+    copies: &[Copy],
+) -> Result<(Vec<(usize, Appended)>, Vec<Owner>), StoreError> {
+    let (mut given, mut owners) = (Vec::with_capacity(copies.len()), Vec::with_capacity(copies.len()));
+    for Copy { index, target } in copies {
+        let appended = append_copy(transaction, letter, target)?;
+        owners.push(owner(&appended, target, letter.record.internal_date));
+        given.push((*index, appended));
+    }
+    Ok((given, owners))
+}
+
+fn append_copy(transaction: &mut Transaction<'_>, letter: &Letter, target: &Target) -> Result<Appended, StoreError> {
     let (account, mailbox) = (target.account, target.mailbox);
     let keywords = transaction.keyword_bits(account, mailbox, target.flags.keywords.iter())?;
     let state = transaction.account_mut(account)?;
     let (modseq, number) = (state.take_modseq()?, state.take_number()?);
-    let internal_seconds = record.internal_date.seconds();
+    let internal_seconds = letter.record.internal_date.seconds();
     let saved_seconds = transaction.now().seconds();
     let row = transaction.add_row(account, mailbox, |uid| Row {
         uid,
@@ -213,14 +232,14 @@ pub(super) fn append_copy(
         modseq,
         flags: target.flags.system,
         keywords,
-        octets: record.raw_octets + record.trace.len() as u64,
+        octets: letter.record.raw_octets + target.trace.len() as u64,
         internal_seconds,
-        sent_day: record.analysis.sent_day.unwrap_or_else(|| day_of(internal_seconds)),
+        sent_day: letter.sent_day.unwrap_or_else(|| day_of(internal_seconds)),
         saved_seconds,
     })?;
-    transaction.add_record(account, number, record)?;
-    write_text(transaction, account, number, &[&trace_text(&record.trace), text].concat());
-    let uid_validity = transaction.mailbox(account, mailbox)?.status.uid_validity;
+    let text_chunks = write_text(transaction, account, number, &[&*trace_text(&target.trace), &letter.text].concat());
+    transaction.add_record(account, number, &letter.record.for_target(target, text_chunks))?;
+    let uid_validity = transaction.mailbox(account, mailbox)?.header.status.uid_validity;
     Ok(Appended { account, mailbox, uid_validity, uid: row.uid, number, modseq, repeated: false })
 }
 
@@ -233,69 +252,21 @@ fn trace_text(trace: &[u8]) -> Vec<u8> {
     Indexes::tail_value(&SearchText { headers: message::header_texts(trace), body: String::new() })
 }
 
-/// The tail rows of a text: the tail key and a chunk number.
-fn write_text(transaction: &mut Transaction<'_>, account: AccountId, number: crate::mail::MessageNumber, text: &[u8]) {
-    // One empty chunk stands for a text that is too long: the index extracts it from the stored message.
-    let text = if text.len() > limits::TAIL_VALUE_OCTETS_MAX { &[][..] } else { text };
+/// Adds a text to the tail of the index, in chunks, and returns how many. A long one is left out: it
+/// is read from the body again.
+fn write_text(transaction: &mut Transaction<'_>, account: AccountId, number: MessageNumber, text: &[u8]) -> u16 {
+    let text = if text.len() > limits::TAIL_VALUE_OCTETS_MAX { &[] } else { text };
+    let place = transaction.place(account);
     let chunks = if text.is_empty() { vec![text] } else { text.chunks(limits::VALUE_OCTETS_MAX).collect() };
-    for (index, chunk) in (0_u16..).zip(chunks) {
-        let mut key = Indexes::tail_key(transaction.place(account), number);
-        key.extend(index.to_be_bytes());
-        transaction.batch().put(Table::Tail, key, chunk);
+    let mut count = 0;
+    for chunk in chunks {
+        transaction.batch().put(Table::Tail, text_key(place, number, count), chunk);
+        count += 1;
     }
+    count
 }
 
-pub(super) fn owner(copy: &Appended, record: &StoredRecord) -> Owner {
-    Owner {
-        account: copy.account,
-        number: copy.number,
-        mailbox: copy.mailbox,
-        internal_date: record.internal_date,
-        tag: record.trace.slice(..record.trace.len().min(32 * 1024)),
-    }
-}
-
-fn repeated(transaction: &Transaction<'_>, key: Option<RepeatKey>) -> Result<Option<Vec<Appended>>, StoreError> {
-    let Some(key) = key else { return Ok(None) };
-    let Some(value) = transaction.repeat(key)? else { return Ok(None) };
-    let remembered: Remembered =
-        postcard::from_bytes(&value).map_err(|_| StoreError::Damaged("a remembered delivery".to_owned()))?;
-    let now = transaction.now().seconds();
-    if now - remembered.seconds > limits::REPEAT_DAYS * 86_400 {
-        return Ok(None);
-    }
-    Ok(remembered.given.iter().map(Given::appended).collect())
-}
-
-fn remember(transaction: &mut Transaction<'_>, key: Option<RepeatKey>, copies: &[Appended]) {
-    let Some(key) = key else { return };
-    let given = copies.iter().map(Given::of).collect();
-    let remembered = Remembered { seconds: transaction.now().seconds(), given };
-    let value = postcard::to_allocvec(&remembered).expect("numbers always encode");
-    transaction.remember_repeat(key, value);
-}
-
-impl Given {
-    fn of(copy: &Appended) -> Self {
-        Self {
-            account: copy.account.get(),
-            mailbox: copy.mailbox.get(),
-            uid_validity: copy.uid_validity.get(),
-            uid: copy.uid.get(),
-            number: copy.number.get(),
-            modseq: copy.modseq.get(),
-        }
-    }
-
-    fn appended(&self) -> Option<Appended> {
-        Some(Appended {
-            account: AccountId::new(self.account)?,
-            mailbox: MailboxId::new(self.mailbox)?,
-            uid_validity: UidValidity::new(self.uid_validity)?,
-            uid: Uid::new(self.uid)?,
-            number: crate::mail::MessageNumber::new(self.number)?,
-            modseq: ModSeq::new(self.modseq)?,
-            repeated: true,
-        })
-    }
+fn owner(copy: &Appended, target: &Target, internal_date: UnixMillis) -> Owner {
+    let tag = target.trace.slice(..target.trace.len().min(limits::OWNER_TAG_OCTETS_MAX));
+    Owner { account: copy.account, number: copy.number, mailbox: copy.mailbox, internal_date, tag }
 }

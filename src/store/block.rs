@@ -4,11 +4,18 @@
 //! keywords) another, so that a flag change rewrites about a kilobyte. In memory a block is a list
 //! of rows shared by all snapshots.
 
-use super::{StoreError, mailbox::Row};
+use super::{
+    StoreError,
+    mailbox::Row,
+    varint::{put, put_signed, take, take_signed},
+};
 use crate::mail::{MessageNumber, ModSeq, SystemFlags, Uid};
 
 /// UIDs of one block. Part of the format.
 pub(super) const UIDS: u32 = 256;
+
+/// Version of both values' encoding; their first octet.
+const VERSION: u8 = 1;
 
 /// The block of a UID.
 pub(super) fn block_of(uid: Uid) -> u32 {
@@ -29,13 +36,24 @@ impl Block {
         Self { rows, highest }
     }
 
-    pub(super) fn position(&self, uid: Uid) -> Option<usize> {
+    /// Changes the rows; they stay in order.
+    pub(super) fn edit(&mut self, edit: impl FnOnce(&mut Vec<Row>)) {
+        edit(&mut self.rows);
+        self.highest = self.rows.iter().map(|row| row.modseq).max();
+    }
+
+    pub(super) fn get(&self, uid: Uid) -> Option<&Row> {
+        self.position(uid).and_then(|at| self.rows.get(at))
+    }
+
+    fn position(&self, uid: Uid) -> Option<usize> {
         self.rows.binary_search_by_key(&uid, |row| row.uid).ok()
     }
 
     /// The value of what never changes: each number as the difference to the row before.
     pub(super) fn fixed(&self) -> Vec<u8> {
-        let mut octets = Vec::with_capacity(self.rows.len() * 10);
+        let mut octets = Vec::with_capacity(1 + self.rows.len() * 10);
+        octets.push(VERSION);
         let mut before = Before::default();
         for row in &self.rows {
             put(&mut octets, u64::from(row.uid.get() % UIDS));
@@ -51,7 +69,8 @@ impl Block {
 
     /// The value of what changes.
     pub(super) fn variable(&self) -> Vec<u8> {
-        let mut octets = Vec::with_capacity(self.rows.len() * 4);
+        let mut octets = Vec::with_capacity(1 + self.rows.len() * 4);
+        octets.push(VERSION);
         let mut before = 0;
         for row in &self.rows {
             let modseq = i64::try_from(row.modseq.get()).unwrap_or(i64::MAX);
@@ -76,7 +95,8 @@ struct Before {
     modseq: i64,
 }
 
-fn rows(block: u32, mut fixed: &[u8], mut variable: &[u8]) -> Option<Vec<Row>> {
+fn rows(block: u32, fixed: &[u8], variable: &[u8]) -> Option<Vec<Row>> {
+    let (mut fixed, mut variable) = (fixed.strip_prefix(&[VERSION])?, variable.strip_prefix(&[VERSION])?);
     let (mut rows, mut before) = (Vec::with_capacity(UIDS as usize), Before::default());
     while !fixed.is_empty() {
         let uid = block.checked_mul(UIDS)?.checked_add(u32::try_from(take(&mut fixed)?).ok()?)?;
@@ -102,37 +122,6 @@ fn rows(block: u32, mut fixed: &[u8], mut variable: &[u8]) -> Option<Vec<Row>> {
         before = Before { number, internal, modseq };
     }
     variable.is_empty().then_some(rows)
-}
-
-/// LEB128.
-fn put(octets: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        octets.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    octets.push(value as u8);
-}
-
-fn put_signed(octets: &mut Vec<u8>, value: i64) {
-    put(octets, ((value << 1) ^ (value >> 63)) as u64);
-}
-
-fn take(octets: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (octet, rest) = octets.split_first()?;
-        *octets = rest;
-        value |= u64::from(octet & 0x7f) << shift;
-        if octet & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn take_signed(octets: &mut &[u8]) -> Option<i64> {
-    let value = take(octets)?;
-    Some(((value >> 1) as i64) ^ -((value & 1) as i64))
 }
 
 #[cfg(test)]
@@ -166,7 +155,8 @@ mod tests {
 
         #[test]
         fn no_octets_make_the_reader_panic(fixed in any::<Vec<u8>>(), variable in any::<Vec<u8>>()) {
-            let _ = Block::read(3, &fixed, &variable);
+            let versioned = |octets: &[u8]| [&[VERSION], octets].concat();
+            let _ = Block::read(3, &versioned(&fixed), &versioned(&variable));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Inner, Store, StoreError, transaction::Published};
 use crate::mail::{AccountId, ModSeq};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Wakes when something in an account changed. Carries no news of its own: compare
@@ -14,11 +15,12 @@ pub struct Watch {
 impl Watch {
     /// Waits until the account's highest mod-sequence is above what the last call returned (or above
     /// what it was when the watch began). Cancel-safe: a change that comes meanwhile is seen by the next call.
+    /// `NoAccount` once the account is removed.
     pub async fn changed(&mut self) -> Result<ModSeq, StoreError> {
         let seen = self.seen;
-        let highest = *self.receiver.wait_for(|highest| *highest > seen).await.map_err(|_| StoreError::Closing)?;
+        let highest = *self.receiver.wait_for(|highest| *highest > seen).await.map_err(|_| StoreError::NoAccount)?;
         self.seen = highest;
-        ModSeq::new(highest).ok_or(StoreError::Closing)
+        ModSeq::new(highest).ok_or(StoreError::NoAccount)
     }
 }
 
@@ -36,20 +38,21 @@ impl Store {
     }
 }
 
-/// Makes the states of a committed group visible and wakes who watches. The caller holds `Inner::loading`.
+/// Makes the states of a committed group visible and wakes who watches.
 pub(super) fn publish(inner: &Inner, published: Published) {
     for (key, state) in published.mailboxes {
-        inner.open_mailboxes.put(key, state);
+        inner.mailboxes.put(key, state);
     }
-    published.removed_mailboxes.into_iter().for_each(|key| inner.open_mailboxes.remove(key));
+    published.removed_mailboxes.iter().for_each(|key| inner.mailboxes.remove(key));
     for account in published.removed_accounts {
-        inner.open_mailboxes.remove_account(account);
-        inner.accounts.lock().pop(&account);
+        inner.mailboxes.remove_if(|(of, _)| *of == account);
+        inner.records.remove_if(|(of, _)| *of == account);
+        inner.accounts.remove(&account);
         inner.watches.lock().remove(&account);
     }
     for (account, state) in published.accounts {
         let highest = state.highest_modseq();
-        inner.accounts.lock().put(account, std::sync::Arc::new(state));
+        inner.accounts.put(account, Arc::new(state));
         if let Some(sender) = inner.watches.lock().get(&account) {
             sender.send_if_modified(|known| std::mem::replace(known, highest.max(*known)) < highest);
         }

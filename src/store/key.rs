@@ -6,18 +6,23 @@
 //! | table | key behind the account | value |
 //! |---|---|---|
 //! | `Mailbox` | `a` | the account's counters |
-//! | `Mailbox` | `n` | its mailboxes' names and uses, and subscriptions |
 //! | `Mailbox` | `h` mailbox | the mailbox's header |
+//! | `Mailbox` | `n` name | a mailbox's id and use |
+//! | `Mailbox` | `s` name | nothing: the name is subscribed |
 //! | `Row` | mailbox, block, `f` | what never changes in 256 consecutive UIDs |
 //! | `Row` | mailbox, block, `v` | flags, keywords and mod-sequences of the same |
-//! | `Record` | number | the message record, continued under further chunk numbers |
+//! | `Record` | number | the message record; `c` chunk behind it: what does not fit one value |
 //! | `Record` | number, `n` | how many mailbox rows name the record, where it is not one |
-//! | `Change` | mailbox, modseq, uid | nothing: the UID was expunged at that mod-sequence |
+//! | `Change` | mailbox, modseq, uid | UIDs from that one on that vanished at that mod-sequence |
 //! | `Reference` | content | how many records of the account name the content |
-//! | `Tail` | number, chunk | text not yet indexed (written by `index`) |
 //!
-//! Without an account: `System` holds `format`, `secret`, `next account`; `Directory` has the keys of
-//! `accounts`; `Repeat` is keyed by the repeat key; `Outbox` by partition and delivery.
+//! Each value begins with a version octet, counts and empty values apart.
+//!
+//! Other keys. `System`: `identity` (format, partitions, secret), `next account`. `Directory`: those of
+//! `accounts`. `Repeat`: repeat key, then the step where it is not the delivery's first commit. `Outbox`: `d`
+//! delivery chunk (what is left of a delivery), `m` delivery step (it was applied), `r`
+//! partition account modseq chunk (messages whose records have lost a row), `x` account (its index has still to go). `Fresh` and `Location` are `blob`'s,
+//! `Tail` and `Segment` `index`'s.
 
 use crate::mail::{AccountId, ContentId, MailboxId, MessageNumber, ModSeq, Uid};
 
@@ -55,8 +60,17 @@ impl Place {
         self.key(&[b"a"])
     }
 
-    pub(super) fn names(self) -> Vec<u8> {
-        self.key(&[b"n"])
+    pub(super) fn name(self, name: &str) -> Vec<u8> {
+        self.key(&[b"n", name.as_bytes()])
+    }
+
+    pub(super) fn subscription(self, name: &str) -> Vec<u8> {
+        self.key(&[b"s", name.as_bytes()])
+    }
+
+    /// The name in the key of a name or a subscription.
+    pub(super) fn name_of(self, key: &[u8]) -> Option<&str> {
+        std::str::from_utf8(key.get(self.prefix().len() + 1..)?).ok()
     }
 
     pub(super) fn header(self, mailbox: MailboxId) -> Vec<u8> {
@@ -75,12 +89,26 @@ impl Place {
         self.key(&[&number.get().to_be_bytes()])
     }
 
+    /// The key of a record's further chunk.
+    pub(super) fn record_chunk(self, number: MessageNumber, chunk: u16) -> Vec<u8> {
+        self.key(&[&number.get().to_be_bytes(), b"c", &chunk.to_be_bytes()])
+    }
+
     pub(super) fn record_rows(self, number: MessageNumber) -> Vec<u8> {
         self.key(&[&number.get().to_be_bytes(), b"n"])
     }
 
     pub(super) fn vanished(self, mailbox: MailboxId, modseq: ModSeq, uid: Uid) -> Vec<u8> {
         self.key(&[&mailbox.get().to_be_bytes(), &modseq.get().to_be_bytes(), &uid.get().to_be_bytes()])
+    }
+
+    /// What the keys of all released messages of the account begin with.
+    pub(super) fn releases(self) -> Vec<u8> {
+        [b"r", &*self.prefix()].concat()
+    }
+
+    pub(super) fn release(self, modseq: ModSeq, chunk: u16) -> Vec<u8> {
+        [&*self.releases(), &modseq.get().to_be_bytes(), &chunk.to_be_bytes()].concat()
     }
 
     pub(super) fn reference(self, content: ContentId) -> Vec<u8> {

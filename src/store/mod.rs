@@ -2,54 +2,63 @@
 //!
 //! Owns: everything on disk. One RocksDB is the write-ahead log and the metadata (`metadata`),
 //! contents live in packs over object_store (`blob`), each account has a text index (`index`).
-//! Promises: P1-P10, P12 of the architecture text. Never: knows a protocol, a reply code or a verdict's meaning.
+//! Promises: what an append, a copy, a change returned is on stable storage, whole (P1, P2); UIDs, ids and
+//! mod-sequences only rise (P4, P5); a message is in every listing or in none (P6); damage is reported and never
+//! served (P12). Never: knows a protocol, a reply code or a verdict's meaning.
+//! What can go wrong: [`StoreError`]. Logs outages, damage that was passed over and deliveries finished on opening.
+//!
+//! The way of a write: `append` prepares (`blob` splits, `index` folds) → `partition`, one writer each,
+//! runs operations on a `transaction` → one synced batch (`metadata`) → `changes` publishes → the reply. What
+//! one commit does not reach goes through `outbox`; what a deletion frees, through `release`. Keys: `key`.
 
 mod account;
+mod account_state;
 mod append;
 mod blob;
 mod block;
+mod cache;
 mod changes;
 mod contents;
 mod failpoint;
 mod index;
+mod inner;
 mod key;
 mod mailbox;
 mod metadata;
 mod modify;
 mod names;
-mod open;
 mod outbox;
 mod partition;
 mod read;
 mod record;
+mod release;
+mod repeat;
 mod search;
+mod state;
 mod transaction;
+mod upkeep;
+mod vanished;
+mod varint;
 
-use self::{
-    blob::{Blobs, Secret},
-    index::Indexes,
-    metadata::{Batch, Durability, Engine, Table},
-    partition::Partition,
-};
+use self::inner::Inner;
 use crate::{
     clock::{Clock, UnixMillis},
-    limits,
     mail::{AccountId, Flags, MailboxId, MessageNumber, ModSeq, Uid, UidValidity},
-    message::{self, Analysis},
+    message::Analysis,
 };
 use bytes::Bytes;
-use lru::LruCache;
-use parking_lot::{Mutex, RwLock};
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::Directory;
 pub use blob::{ContentStatistics, Damage, Packed, Rebuilt, Verified, VerifyProgress};
 pub use changes::Watch;
+pub use index::IndexStatistics;
 pub use mailbox::{MailboxStatus, Row, Snapshot};
 pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
 pub use names::{MailboxEntry, SpecialUse};
 pub use read::MessageRecord;
 pub use search::{Hit, Scope, SearchKey};
+pub use upkeep::Statistics;
 
 /// What the store needs to know before it opens.
 #[derive(Clone, Debug)]
@@ -86,6 +95,9 @@ pub enum StoreError {
     /// The mailbox has no room for another keyword (64 distinct ones).
     #[error("too many keywords in this mailbox")]
     TooManyKeywords,
+    /// The account has no room for another mailbox or subscribed name.
+    #[error("too many mailboxes in this account")]
+    TooManyMailboxes,
     /// The disk is full, or nearly; nothing was written.
     #[error("no space left for new mail")]
     Full,
@@ -162,227 +174,43 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
-/// What the store's parts share.
-struct Inner {
-    clock: Clock,
-    path: PathBuf,
-    partitions: u16,
-    engine: Engine,
-    blobs: Blobs,
-    indexes: Indexes,
-    accounts: Mutex<LruCache<AccountId, Arc<names::AccountState>>>,
-    open_mailboxes: open::OpenMailboxes,
-    records: Mutex<LruCache<(AccountId, MessageNumber), Arc<MessageRecord>>>,
-    watches: Mutex<HashMap<AccountId, tokio::sync::watch::Sender<u64>>>,
-    /// Held for reading while rows are loaded into a cache, for writing while a group is committed and published.
-    loading: RwLock<()>,
-    /// One change to the directory or to the account ids at a time.
-    directory: Mutex<()>,
-    writers: Mutex<Vec<Arc<Partition>>>,
-    tasks: Mutex<Tasks>,
-}
-
-/// What runs beside the callers, to be waited for on closing.
-#[derive(Default)]
-struct Tasks {
-    threads: Vec<std::thread::JoinHandle<()>>,
-    packer: Option<(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
-}
-
-/// Counts over the whole store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Statistics {
-    /// Accounts.
-    pub accounts: u64,
-    /// Mailboxes of all accounts.
-    pub mailboxes: u64,
-    /// Messages in all mailboxes.
-    pub messages: u64,
-    /// Octets of these, each copy counted.
-    pub octets: u64,
-}
-
 impl Store {
     /// Opens the store, or makes it where the folder is empty; finishes what the outbox names and
     /// starts writers, packer and index workers.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, StoreError> {
-        let inner = {
-            let (settings, clock) = (settings.clone(), clock.clone());
-            off_the_reactor(move || Inner::open(&settings, clock)).await??
-        };
-        let inner = Arc::new(inner);
-        start_writers(&inner)?;
-        let store = Self { inner };
+        let pack_after = Duration::from_secs(settings.pack_after_seconds.max(1));
+        let inner = off_the_reactor(move || Inner::open(&settings, clock)).await??;
+        let store = Self { inner: Arc::new(inner) };
+        store.start_writers()?;
+        store.finish_removals().await?;
         let finished = outbox::finish_all(&store).await?;
         if finished > 0 {
             tracing::info!(deliveries = finished, "finished deliveries that a crash had left");
         }
-        store.forget_old_repeats()?;
-        store.start_packer(Duration::from_secs(settings.pack_after_seconds));
-        store.inner.indexes.start(Arc::new(Source(Arc::downgrade(&store.inner))))?;
+        store.start_upkeep(pack_after)?;
         Ok(store)
     }
 
     /// Stops taking writes, waits for those under way, the packer's and index workers' current jobs.
     pub async fn close(&self) {
-        self.inner.writers.lock().clear();
-        let tasks = std::mem::take(&mut *self.inner.tasks.lock());
-        if let Some((closing, packer)) = tasks.packer {
-            drop(closing);
-            // A packer that panicked has left fresh contents where they are; the next start packs them.
-            let _ = packer.await;
-        }
-        self.inner.indexes.stop().await;
-        let wait = move || tasks.threads.into_iter().for_each(|thread| drop(thread.join()));
+        let threads = self.stop_writers();
+        self.stop_upkeep().await;
+        // A writer that panicked was reported by then.
+        let wait = move || threads.into_iter().for_each(|thread| drop(thread.join()));
         let _ = off_the_reactor(wait).await;
-    }
-
-    /// Counts over the whole store. O(mailboxes).
-    pub fn statistics(&self) -> Result<Statistics, StoreError> {
-        let mut statistics = Statistics::default();
-        for account in self.account_ids()? {
-            statistics.accounts += 1;
-            for entry in self.mailboxes(account)? {
-                let status = self.status(account, entry.id)?;
-                statistics.mailboxes += 1;
-                statistics.messages += u64::from(status.exists);
-                statistics.octets += status.octets;
-            }
-        }
-        Ok(statistics)
     }
 
     /// Runs an operation in the next group of the account's partition.
     async fn write<T: Send + 'static>(
         &self,
         account: AccountId,
-        operation: impl FnOnce(&mut transaction::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        operation: impl Fn(&mut transaction::Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.partition(account)?.write(operation).await
+        self.inner.partition(self.inner.place(account).partition)?.write(operation).await
     }
-
-    fn start_packer(&self, every: Duration) {
-        let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-        let packer = self.inner.blobs.clone().run_packer(every, async {
-            // Dropping the sender is the signal.
-            let _ = closed.await;
-        });
-        self.inner.tasks.lock().packer = Some((closing, tokio::spawn(packer)));
-    }
-
-    fn forget_old_repeats(&self) -> Result<(), StoreError> {
-        let oldest = self.inner.clock.now().seconds() - limits::REPEAT_DAYS * 86_400;
-        let mut batch = Batch::default();
-        self.inner.engine.scan_prefix(Table::Repeat, b"", |key, value| {
-            let remembered = postcard::from_bytes::<append::Remembered>(value);
-            if remembered.is_ok_and(|remembered| remembered.seconds < oldest) {
-                batch.delete(Table::Repeat, key);
-            }
-            true
-        })?;
-        self.inner.engine.commit(batch, Durability::Buffered)
-    }
-}
-
-impl Inner {
-    fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| StoreError::Failed(format!("{}: {error}", settings.path.display()));
-        std::fs::create_dir_all(&settings.path).map_err(failed)?;
-        let engine = Engine::open(&settings.path.join("metadata"), settings.cache_octets)?;
-        let (secret, partitions) = identity(&engine, &clock, settings.partitions.max(1))?;
-        let blobs = Blobs::open(&settings.path.join("blobs"), engine.clone(), &secret, clock.clone())?;
-        let indexes = Indexes::open(engine.clone(), blobs.clone())?;
-        Ok(Self {
-            clock,
-            path: settings.path.clone(),
-            partitions,
-            engine,
-            blobs,
-            indexes,
-            accounts: open::cache(limits::ACCOUNTS_CACHED_MAX),
-            open_mailboxes: open::OpenMailboxes::new(),
-            records: open::cache(limits::RECORDS_CACHED_MAX),
-            watches: Mutex::default(),
-            loading: RwLock::new(()),
-            directory: Mutex::new(()),
-            writers: Mutex::default(),
-            tasks: Mutex::default(),
-        })
-    }
-
-    /// A full disk is told before the write, never after.
-    fn check_free_space(&self) -> Result<(), StoreError> {
-        let statistics = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::Failed(error.to_string()))?;
-        let free = statistics.f_bavail.saturating_mul(statistics.f_frsize);
-        if free < limits::DISK_FREE_OCTETS_MIN { Err(StoreError::Full) } else { Ok(()) }
-    }
-}
-
-/// The installation's secret and number of partitions, made once and kept.
-fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, u16), StoreError> {
-    if let Some(row) = engine.get(Table::System, b"identity")? {
-        let damaged = || StoreError::Damaged("the identity of the store".to_owned());
-        let (version, row) = row.split_first().ok_or_else(damaged)?;
-        if *version != key::FORMAT {
-            return Err(StoreError::Failed(format!(
-                "the store has format {version}; this release reads {}",
-                key::FORMAT
-            )));
-        }
-        let (partitions, secret) = row.split_first_chunk::<2>().ok_or_else(damaged)?;
-        let secret = secret.first_chunk::<32>().ok_or_else(damaged)?;
-        return Ok((Secret(*secret), u16::from_be_bytes(*partitions)));
-    }
-    let mut secret = [0; 32];
-    clock.fill_random(&mut secret);
-    let mut batch = Batch::default();
-    batch.put(Table::System, b"identity", [&[key::FORMAT][..], &partitions.to_be_bytes(), &secret].concat());
-    engine.commit(batch, Durability::Synced)?;
-    Ok((Secret(secret), partitions))
-}
-
-fn start_writers(inner: &Arc<Inner>) -> Result<(), StoreError> {
-    for number in 0..inner.partitions {
-        let (partition, thread) =
-            Partition::start(number, Arc::downgrade(inner)).map_err(|error| StoreError::Failed(error.to_string()))?;
-        inner.writers.lock().push(Arc::new(partition));
-        inner.tasks.lock().threads.push(thread);
-    }
-    Ok(())
 }
 
 /// Runs CPU work or blocking I/O where it does not hold up the reactor.
 async fn off_the_reactor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Failed(error.to_string()))
-}
-
-/// Where the indexes get a message's text again. Holds no store open.
-struct Source(std::sync::Weak<Inner>);
-
-impl index::TextSource for Source {
-    fn text(
-        &self,
-        account: AccountId,
-        number: MessageNumber,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Option<message::SearchText>, StoreError>> + Send + '_>> {
-        Box::pin(async move {
-            let store = Store { inner: self.0.upgrade().ok_or(StoreError::Closing)? };
-            let record = match store.record(account, number) {
-                Ok(record) => record,
-                Err(StoreError::NoMessage) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let raw = store.read_raw(&record, 0..record.raw_octets).await?;
-            let work = move || {
-                let mut text = message::search_text(&raw, &record.analysis);
-                text.headers.splice(0..0, message::header_texts(&record.trace));
-                text
-            };
-            off_the_reactor(work).await.map(Some)
-        })
-    }
-
-    fn place(&self, account: AccountId) -> Result<key::Place, StoreError> {
-        Ok(self.0.upgrade().ok_or(StoreError::Closing)?.place(account))
-    }
 }

@@ -1,7 +1,7 @@
 //! Flags, copies, moves and expunging.
 
 use super::{Store, StoreError, failpoint, mailbox::Row, transaction::Transaction};
-use crate::mail::{AccountId, Flags, MailboxId, ModSeq, SystemFlags, Uid, UidValidity};
+use crate::mail::{AccountId, Flags, Keyword, MailboxId, MessageNumber, ModSeq, SystemFlags, Uid, UidValidity};
 
 /// How flags change (RFC 9051 §6.4.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Store {
         uids: Vec<Uid>,
         change: FlagChange,
     ) -> Result<FlagChanged, StoreError> {
-        self.write(account, move |transaction| change_flags(transaction, account, mailbox, uids, &change)).await
+        self.write(account, move |transaction| change_flags(transaction, account, mailbox, &uids, &change)).await
     }
 
     /// Copies messages, all or none, with flags and INTERNALDATE (RFC 9051 §6.4.7). UIDs that are gone are passed
@@ -65,7 +65,7 @@ impl Store {
         destination: MailboxId,
     ) -> Result<Copied, StoreError> {
         self.write(account, move |transaction| {
-            let rows = rows_of(transaction, account, source, uids)?;
+            let rows = rows_of(transaction, account, source, &uids)?;
             let copied = copy(transaction, account, source, &rows, destination)?;
             for row in &rows {
                 transaction.retain_record(account, row.number)?;
@@ -85,7 +85,7 @@ impl Store {
         destination: MailboxId,
     ) -> Result<Copied, StoreError> {
         self.write(account, move |transaction| {
-            let rows = rows_of(transaction, account, source, uids)?;
+            let rows = rows_of(transaction, account, source, &uids)?;
             let copied = move_rows(transaction, account, source, &rows, destination)?;
             failpoint::reach("move.before_commit");
             Ok(copied)
@@ -101,7 +101,7 @@ impl Store {
         among: Option<Vec<Uid>>,
     ) -> Result<Vec<Uid>, StoreError> {
         self.write(account, move |transaction| {
-            let mut rows = match among {
+            let mut rows = match &among {
                 Some(uids) => rows_of(transaction, account, mailbox, uids)?,
                 None => all_rows(transaction, account, mailbox)?,
             };
@@ -111,9 +111,8 @@ impl Store {
             }
             let modseq = transaction.account_mut(account)?.take_modseq()?;
             transaction.remove_rows(account, mailbox, &rows, modseq)?;
-            for row in &rows {
-                transaction.release_record(account, row.number)?;
-            }
+            let numbers: Vec<MessageNumber> = rows.iter().map(|row| row.number).collect();
+            transaction.release(account, modseq, &numbers);
             failpoint::reach("expunge.before_commit");
             Ok(rows.iter().map(|row| row.uid).collect())
         })
@@ -126,50 +125,42 @@ fn rows_of(
     transaction: &mut Transaction<'_>,
     account: AccountId,
     mailbox: MailboxId,
-    mut uids: Vec<Uid>,
+    uids: &[Uid],
 ) -> Result<Vec<Row>, StoreError> {
-    uids.sort_unstable();
-    uids.dedup();
     let state = transaction.mailbox(account, mailbox)?;
-    let row = |uid: &Uid| {
-        let block = state.block(super::block::block_of(*uid))?;
-        block.rows.get(block.position(*uid)?).copied()
-    };
-    Ok(uids.iter().filter_map(row).collect())
+    let mut rows: Vec<Row> = uids.iter().filter_map(|uid| state.row(*uid).copied()).collect();
+    rows.sort_unstable_by_key(|row| row.uid);
+    rows.dedup_by_key(|row| row.uid);
+    Ok(rows)
 }
 
 fn all_rows(transaction: &mut Transaction<'_>, account: AccountId, mailbox: MailboxId) -> Result<Vec<Row>, StoreError> {
-    let state = transaction.mailbox(account, mailbox)?;
-    Ok(state.blocks.iter().flat_map(|(_, block)| block.rows.iter().copied()).collect())
+    Ok(transaction.mailbox(account, mailbox)?.rows().copied().collect())
 }
 
 fn change_flags(
     transaction: &mut Transaction<'_>,
     account: AccountId,
     mailbox: MailboxId,
-    uids: Vec<Uid>,
+    uids: &[Uid],
     change: &FlagChange,
 ) -> Result<FlagChanged, StoreError> {
     let rows = rows_of(transaction, account, mailbox, uids)?;
+    let is_later = |row: &Row| change.unchanged_since.is_some_and(|bound| Some(row.modseq) > bound);
+    let (modified, rows): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_later);
+    let uids_of = |rows: &[Row]| rows.iter().map(|row| row.uid).collect();
+    let result = FlagChanged { stored: uids_of(&rows), modified: uids_of(&modified) };
+    if rows.is_empty() {
+        // No message, no need for a place in the keyword table.
+        return Ok(result);
+    }
     let keywords = match change.mode {
-        // What is to be taken away needs no place in the table.
-        FlagMode::Remove => known_bits(transaction, account, mailbox, &change.flags)?,
+        FlagMode::Remove => transaction.known_keyword_bits(account, mailbox, change.flags.keywords.iter())?,
         FlagMode::Replace | FlagMode::Add => {
             transaction.keyword_bits(account, mailbox, change.flags.keywords.iter())?
         }
     };
-    let (mut result, mut changed) = (FlagChanged::default(), Vec::new());
-    for row in rows {
-        if change.unchanged_since.is_some_and(|bound| Some(row.modseq) > bound) {
-            result.modified.push(row.uid);
-            continue;
-        }
-        result.stored.push(row.uid);
-        let (flags, bits) = changed_flags(&row, change, keywords);
-        if (flags, bits) != (row.flags, row.keywords) {
-            changed.push(Row { flags, keywords: bits, ..row });
-        }
-    }
+    let mut changed: Vec<Row> = rows.iter().filter_map(|row| changed_row(row, change, keywords)).collect();
     if !changed.is_empty() {
         let modseq = transaction.account_mut(account)?.take_modseq()?;
         changed.iter_mut().for_each(|row| row.modseq = modseq);
@@ -177,6 +168,12 @@ fn change_flags(
         failpoint::reach("flags.before_commit");
     }
     Ok(result)
+}
+
+/// The row with its new flags, where they differ.
+fn changed_row(row: &Row, change: &FlagChange, keywords: u64) -> Option<Row> {
+    let (flags, keywords) = changed_flags(row, change, keywords);
+    ((flags, keywords) != (row.flags, row.keywords)).then_some(Row { flags, keywords, ..*row })
 }
 
 fn changed_flags(row: &Row, change: &FlagChange, keywords: u64) -> (SystemFlags, u64) {
@@ -187,19 +184,6 @@ fn changed_flags(row: &Row, change: &FlagChange, keywords: u64) -> (SystemFlags,
     }
 }
 
-fn known_bits(
-    transaction: &mut Transaction<'_>,
-    account: AccountId,
-    mailbox: MailboxId,
-    flags: &Flags,
-) -> Result<u64, StoreError> {
-    let known = transaction.mailbox(account, mailbox)?.status.keywords.iter();
-    Ok(known
-        .enumerate()
-        .filter(|(_, keyword)| flags.keywords.contains(keyword))
-        .fold(0, |bits, (bit, _)| bits | 1 << bit))
-}
-
 /// Adds rows to the destination for rows of the source. The records' row counts are the caller's.
 fn copy(
     transaction: &mut Transaction<'_>,
@@ -208,25 +192,27 @@ fn copy(
     rows: &[Row],
     destination: MailboxId,
 ) -> Result<Copied, StoreError> {
-    let names = transaction.mailbox(account, source)?.status.keywords.clone();
-    let used = rows.iter().fold(0, |bits, row| bits | row.keywords);
-    let in_use = names.iter().enumerate().filter(|(bit, _)| used >> bit & 1 == 1).map(|(_, keyword)| keyword);
-    transaction.keyword_bits(account, destination, in_use)?;
-    let uid_validity = transaction.mailbox(account, destination)?.status.uid_validity;
-    let saved_seconds = transaction.now().seconds();
-    let mut uids = Vec::with_capacity(rows.len());
+    let names = transaction.mailbox(account, source)?.header.status.keywords.clone();
+    let uid_validity = transaction.mailbox(account, destination)?.header.status.uid_validity;
     if rows.is_empty() {
-        return Ok(Copied { uid_validity, uids });
+        return Ok(Copied { uid_validity, uids: Vec::new() });
     }
     let modseq = transaction.account_mut(account)?.take_modseq()?;
+    let saved_seconds = transaction.now().seconds();
+    let mut uids = Vec::with_capacity(rows.len());
     for row in rows {
-        let set = names.iter().enumerate().filter(|(bit, _)| row.keywords >> bit & 1 == 1).map(|(_, keyword)| keyword);
-        let keywords = transaction.keyword_bits(account, destination, set)?;
+        let keywords = transaction.keyword_bits(account, destination, keywords_of(row, &names))?;
         let copy =
             transaction.add_row(account, destination, |uid| Row { uid, modseq, keywords, saved_seconds, ..*row })?;
         uids.push((row.uid, copy.uid));
     }
     Ok(Copied { uid_validity, uids })
+}
+
+/// The keywords of a row, by the keyword table of its mailbox.
+fn keywords_of<'k>(row: &Row, names: &'k [Keyword]) -> impl Iterator<Item = &'k Keyword> + Clone {
+    let bits = row.keywords;
+    names.iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, keyword)| keyword)
 }
 
 fn move_rows(

@@ -1,35 +1,52 @@
-//! Deliveries to several partitions: an outbox row that names the others, applied at most once each.
+//! Deliveries to several partitions, or to more recipients than one batch takes: an outbox row that
+//! names the further ones, applied at most once in each.
 //!
-//! The home partition's commit carries the octets, its own recipients and the row. Each further
-//! partition's commit carries its recipients and a mark with the delivery's id. When all are done, row and
-//! marks go. A restart applies every row that is left; a mark says what was applied already.
+//! The first commit, in the home partition, carries the octets, its own recipients and the row. The others are
+//! applied in steps of one partition, each with a mark of the delivery's id and the step. When all are done, row
+//! and marks go together. A restart applies every row that is left; a mark says what was applied already.
 
 use super::{
-    Appended, Inner, Store, StoreError, Target,
-    append::{self, Prepared},
+    Appended, Inner, RepeatKey, Store, StoreError, Target,
+    append::{Copy, Letter, append_copies},
     failpoint,
     index::Indexes,
-    key::partition_of,
-    metadata::{Batch, Durability, Table},
+    metadata::{Batch, Table},
     record::StoredRecord,
+    repeat,
+    transaction::Transaction,
 };
 use crate::{
+    limits,
     mail::{AccountId, DeliveryId, Flag, MailboxId},
-    message,
+    message::{self, Analysis},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tracing::error;
+
+/// Version of a row's encoding; its first octet.
+const VERSION: u8 = 1;
 
 /// What is left to be done of a delivery, as the outbox row keeps it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Delivery {
     id: u64,
-    /// A record as its home partition has it; trace and verdict are each target's own.
+    repeat: Option<[u8; 16]>,
+    /// The record without what is each recipient's own.
     record: Vec<u8>,
-    targets: Vec<Pending>,
+    /// By partition, and within one in the order of the targets.
+    steps: Vec<Step>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+/// Copies that one commit takes.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Step {
+    partition: u16,
+    copies: Vec<Pending>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
     /// Its place in the delivery's list of targets.
     index: usize,
@@ -41,118 +58,141 @@ struct Pending {
 }
 
 impl Delivery {
-    pub(super) fn new(inner: &Inner, prepared: &Prepared, elsewhere: &[(usize, Target)]) -> Self {
-        let targets = elsewhere.iter().map(|(index, target)| Pending::of(*index, target)).collect();
-        let record = elsewhere.first().map(|(_, target)| prepared.record(target).encode()).unwrap_or_default();
-        let id = match prepared.message.repeat {
-            // A repeat of the delivery finds the row that its first try left.
-            Some(repeat) => repeat.0.first_chunk().map_or(0, |octets| u64::from_be_bytes(*octets)),
+    pub(super) fn new(inner: &Inner, letter: &Letter, repeat: Option<RepeatKey>, mut copies: Vec<Copy>) -> Self {
+        let id = match repeat {
+            // A repeat goes on with the row that the first try left.
+            Some(RepeatKey(key)) => key.first_chunk().map_or(0, |octets| u64::from_be_bytes(*octets)),
             None => inner.clock.random_u64(),
         };
-        Self { id: DeliveryId::new(id).map_or(1, DeliveryId::get), record, targets }
+        let partition = |copy: &Copy| inner.place(copy.target.account).partition;
+        copies.sort_by_key(partition);
+        let steps = copies
+            .chunk_by(|one, other| partition(one) == partition(other))
+            .flat_map(|there| there.chunks(letter.copies_max()))
+            .filter_map(|step| {
+                let partition = partition(step.first()?);
+                Some(Step { partition, copies: step.iter().map(Pending::of).collect() })
+            })
+            .collect();
+        let id = DeliveryId::new(id).unwrap_or(DeliveryId::FIRST).get();
+        Self { id, repeat: repeat.map(|key| key.0), record: letter.record.encode(), steps }
+    }
+
+    /// The numbers of the steps.
+    pub(super) fn step_numbers(&self) -> Vec<u16> {
+        (0..).zip(&self.steps).map(|(number, _)| number).collect()
     }
 
     fn key(&self) -> Vec<u8> {
         [&b"d"[..], &self.id.to_be_bytes()].concat()
     }
 
-    fn mark(&self, partition: u16) -> Vec<u8> {
-        [&b"m"[..], &self.id.to_be_bytes(), &partition.to_be_bytes()].concat()
+    fn mark(&self, step: u16) -> Vec<u8> {
+        [&b"m"[..], &self.id.to_be_bytes(), &step.to_be_bytes()].concat()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![VERSION]).expect("numbers and octets always encode")
+    }
+
+    fn decode(octets: &[u8]) -> Option<Self> {
+        postcard::from_bytes(octets.strip_prefix(&[VERSION])?).ok()
     }
 
     /// Adds the row to the home partition's batch, in chunks.
     pub(super) fn remember(&self, batch: &mut Batch) {
-        let octets = postcard::to_allocvec(self).expect("numbers and octets always encode");
-        for (index, chunk) in (0_u16..).zip(octets.chunks(crate::limits::VALUE_OCTETS_MAX)) {
+        let octets = self.encode();
+        for (index, chunk) in (0_u16..).zip(octets.chunks(limits::VALUE_OCTETS_MAX)) {
             batch.put(Table::Outbox, [&*self.key(), &index.to_be_bytes()].concat(), chunk);
         }
     }
 
-    /// Whether the row is still there: the delivery is not finished.
-    pub(super) fn is_remembered(&self, inner: &Inner) -> Result<bool, StoreError> {
-        Ok(inner.engine.get(Table::Outbox, [&*self.key(), &0_u16.to_be_bytes()].concat())?.is_some())
+    /// Applies what is left, all steps at once, and forgets the row.
+    pub(super) async fn apply(&self, store: &Store, letter: &Letter) -> Result<Vec<(usize, Appended)>, StoreError> {
+        let applied = (0..).zip(&self.steps).map(|(number, step)| self.apply_step(store, number, step, letter.clone()));
+        let given = futures_util::future::try_join_all(applied).await?;
+        failpoint::reach("outbox.before_forget");
+        self.forget(store);
+        Ok(given.into_iter().flatten().collect())
     }
 
-    /// Applies what is left, partition by partition, and forgets the row.
-    pub(super) async fn apply(&self, store: &Store) -> Result<Vec<(usize, Appended)>, StoreError> {
-        let partition_of = |pending: &Pending| {
-            AccountId::new(pending.account).map_or(0, |id| partition_of(id, store.inner.partitions))
+    /// Appends the copies of one step, once.
+    async fn apply_step(
+        &self,
+        store: &Store,
+        number: u16,
+        step: &Step,
+        letter: Letter,
+    ) -> Result<Vec<(usize, Appended)>, StoreError> {
+        let copies: Vec<Copy> = step.copies.iter().filter_map(Pending::copy).collect();
+        let (mark, row) = (self.mark(number), self.repeat.map(|key| repeat::Row::further(RepeatKey(key), number)));
+        let apply = move |transaction: &mut Transaction<'_>| {
+            if let Some(given) = transaction.recall(row)? {
+                return Ok(given);
+            }
+            if transaction.get(Table::Outbox, &mark)?.is_some() {
+                return Ok(Vec::new());
+            }
+            let given = append_elsewhere(transaction, &letter, &copies)?;
+            transaction.remember(row, &[], &given);
+            transaction.put(Table::Outbox, mark.clone(), Bytes::new());
+            Ok(given)
         };
-        let mut partitions: Vec<u16> = self.targets.iter().map(partition_of).collect();
-        partitions.sort_unstable();
-        partitions.dedup();
-        let text = self.text(store).await?;
-        let mut given = Vec::new();
-        for partition in &partitions {
-            let targets: Vec<Pending> =
-                self.targets.iter().filter(|pending| partition_of(pending) == *partition).cloned().collect();
-            given.extend(self.apply_to(store, *partition, targets, text.clone()).await?);
-            failpoint::reach("append.between_partitions");
-        }
-        self.forget(store, &partitions)?;
+        let given = store.inner.partition(step.partition)?.write(apply).await?;
+        failpoint::reach("outbox.after_step");
         Ok(given)
     }
 
-    async fn apply_to(
-        &self,
-        store: &Store,
-        partition: u16,
-        targets: Vec<Pending>,
-        text: Bytes,
-    ) -> Result<Vec<(usize, Appended)>, StoreError> {
-        let Some(account) = targets.first().and_then(|pending| AccountId::new(pending.account)) else {
-            return Ok(Vec::new());
-        };
-        let (mark, record) = (self.mark(partition), StoredRecord::decode(&self.record));
-        let record = record.ok_or_else(|| StoreError::Damaged("an outbox row".to_owned()))?;
-        store
-            .write(account, move |transaction| {
-                if transaction.inner().engine.get(Table::Outbox, &mark)?.is_some() {
-                    return Ok(Vec::new());
-                }
-                let mut given = Vec::new();
-                for pending in targets {
-                    // An account or mailbox that was removed meanwhile has no use for its copy.
-                    let Some(target) = pending.target() else { continue };
-                    if transaction.mailbox(target.account, target.mailbox).is_err() {
-                        continue;
-                    }
-                    let record =
-                        StoredRecord { trace: target.trace.clone(), verdict: target.verdict.clone(), ..record.clone() };
-                    let copy = append::append_copy(transaction, &target, &record, &text)?;
-                    let owners = [append::owner(&copy, &record)];
-                    let blobs = transaction.inner().blobs.clone();
-                    blobs.add_owners(&record.manifest, &owners, transaction.batch())?;
-                    given.push((pending.index, copy));
-                }
-                transaction.batch().put(Table::Outbox, &mark, b"");
-                Ok(given)
-            })
-            .await
+    /// Removes row and marks. Where a crash undoes it, the marks are back with the row.
+    fn forget(&self, store: &Store) {
+        let chunks = u16::try_from(self.encode().len() / limits::VALUE_OCTETS_MAX).unwrap_or(u16::MAX);
+        let mut keys: Vec<Vec<u8>> = (0..=chunks).map(|chunk| [&*self.key(), &chunk.to_be_bytes()].concat()).collect();
+        keys.extend(self.step_numbers().into_iter().map(|step| self.mark(step)));
+        let Some(Ok(writer)) = self.steps.first().map(|step| store.inner.partition(step.partition)) else { return };
+        writer.post(move |transaction| {
+            keys.iter().for_each(|key| transaction.delete(Table::Outbox, key.clone()));
+            Ok(())
+        });
     }
 
-    /// The text for the tail rows, from the octets that the home partition stored.
-    async fn text(&self, store: &Store) -> Result<Bytes, StoreError> {
-        let record =
-            StoredRecord::decode(&self.record).ok_or_else(|| StoreError::Damaged("an outbox row".to_owned()))?;
+    /// What the copies share, read again from what the home partition has stored.
+    async fn letter(&self, store: &Store) -> Result<Letter, StoreError> {
+        let damaged = || StoreError::Damaged("an outbox row".to_owned());
+        let record = StoredRecord::decode(&Bytes::copy_from_slice(&self.record)).ok_or_else(damaged)?;
+        let analysis = Analysis::from_stored(&record.analysis).ok_or_else(damaged)?;
         let raw = store.inner.blobs.read(&record.manifest, 0..record.raw_octets).await?;
-        let work = move || Indexes::tail_value(&message::search_text(&raw, &record.analysis));
-        super::off_the_reactor(work).await.map(Bytes::from)
-    }
-
-    fn forget(&self, store: &Store, partitions: &[u16]) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        let key = self.key();
-        batch.delete_range(Table::Outbox, &key, super::key::end_of(key.clone()));
-        partitions.iter().for_each(|partition| batch.delete(Table::Outbox, self.mark(*partition)));
-        store.inner.engine.commit(batch, Durability::Buffered)
+        let sent_day = analysis.sent_day;
+        let work = move || Indexes::tail_value(&message::search_text(&raw, &analysis));
+        let text = super::off_the_reactor(work).await?.into();
+        Ok(Letter { record, sent_day, text })
     }
 }
 
+/// Appends copies of a message whose octets another partition has stored. An account or mailbox that
+/// was removed meanwhile has no use for its copy.
+fn append_elsewhere(
+    transaction: &mut Transaction<'_>,
+    letter: &Letter,
+    copies: &[Copy],
+) -> Result<Vec<(usize, Appended)>, StoreError> {
+    let mut there = Vec::with_capacity(copies.len());
+    for copy in copies {
+        match transaction.mailbox(copy.target.account, copy.target.mailbox) {
+            Ok(_) => there.push(copy.clone()),
+            Err(StoreError::NoAccount | StoreError::NoMailbox) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (given, owners) = append_copies(transaction, letter, &there)?;
+    transaction.inner().blobs.add_owners(&letter.record.manifest, &owners, transaction.batch())?;
+    Ok(given)
+}
+
 impl Pending {
-    fn of(index: usize, target: &Target) -> Self {
+    fn of(copy: &Copy) -> Self {
+        let Copy { index, target } = copy;
         Self {
-            index,
+            index: *index,
             account: target.account.get(),
             mailbox: target.mailbox.get(),
             flags: target.flags.iter().map(|flag| flag.to_string()).collect(),
@@ -161,29 +201,39 @@ impl Pending {
         }
     }
 
-    fn target(&self) -> Option<Target> {
-        Some(Target {
+    fn copy(&self) -> Option<Copy> {
+        let target = Target {
             account: AccountId::new(self.account)?,
             mailbox: MailboxId::new(self.mailbox)?,
             flags: self.flags.iter().filter_map(|flag| Flag::parse(flag)).collect(),
             trace: Bytes::copy_from_slice(&self.trace),
             verdict: self.verdict.as_deref().map(Bytes::copy_from_slice),
-        })
+        };
+        Some(Copy { index: self.index, target })
     }
 }
 
-/// Finishes every delivery that a crash left in the outbox.
+/// Finishes every delivery that a crash left in the outbox, and returns how many. One that cannot be
+/// finished stays for the next start, and keeps no other from being finished.
 pub(super) async fn finish_all(store: &Store) -> Result<usize, StoreError> {
-    let mut rows: std::collections::BTreeMap<Vec<u8>, Vec<u8>> = std::collections::BTreeMap::new();
+    let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     store.inner.engine.scan_prefix(Table::Outbox, b"d", |key, chunk| {
         let delivery = key.get(..key.len().saturating_sub(2)).unwrap_or_default().to_vec();
         rows.entry(delivery).or_default().extend_from_slice(chunk);
         true
     })?;
+    let mut finished = 0;
     for octets in rows.values() {
-        let delivery: Delivery =
-            postcard::from_bytes(octets).map_err(|_| StoreError::Damaged("an outbox row".to_owned()))?;
-        delivery.apply(store).await?;
+        match finish(store, octets).await {
+            Ok(()) => finished += 1,
+            Err(error) => error!(%error, "a delivery that a crash left could not be finished"),
+        }
     }
-    Ok(rows.len())
+    Ok(finished)
+}
+
+async fn finish(store: &Store, row: &[u8]) -> Result<(), StoreError> {
+    let delivery = Delivery::decode(row).ok_or_else(|| StoreError::Damaged("an outbox row".to_owned()))?;
+    let letter = delivery.letter(store).await?;
+    delivery.apply(store, &letter).await.map(|_| ())
 }

@@ -2,26 +2,34 @@
 //!
 //! Each partition has one writer, a thread. It takes what is waiting, runs it on one [`Transaction`],
 //! commits the group with one fsync, publishes the new states and then answers everyone in it. So there
-//! is no lock between accounts, and the order of commits is the order of mod-sequences (P5).
+//! is no lock between accounts, and the order of commits is the order of mod-sequences (P5). Writers of
+//! several partitions commit side by side and share the fsync of the log.
+//!
+//! An operation that fails, or panics, after it changed something is taken out of its group, and the others
+//! run again: all or none holds for each of them. After a commit whose outcome is unknown the store takes no
+//! more writes until it is opened again.
 
-use super::{Inner, StoreError, changes, failpoint, metadata::Durability, transaction::Transaction};
+use super::{Inner, StoreError, changes, failpoint, metadata::Durability, release, transaction::Transaction};
 use crate::limits;
-use std::sync::{Arc, Weak};
-use tokio::sync::{mpsc, oneshot};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
+use tracing::{error, warn};
 
-/// Runs on the group's transaction and returns what answers the caller once the group's fate is known.
-type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), Outage>) + Send>;
-
-/// Why a whole group was not committed.
-#[derive(Clone)]
+/// Why a group was not committed.
+#[derive(Clone, Debug)]
 pub(super) enum Outage {
     Full,
     Failed(String),
 }
 
-impl From<&StoreError> for Outage {
-    fn from(error: &StoreError) -> Self {
+impl From<StoreError> for Outage {
+    fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
             other => Self::Failed(other.to_string()),
@@ -38,9 +46,51 @@ impl From<Outage> for StoreError {
     }
 }
 
+/// What waits for the writer.
+trait Work: Send {
+    /// Runs the operation and keeps what it returns. `false` where it failed.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool;
+
+    /// Whether its caller waits for stable storage.
+    fn durability(&self) -> Durability;
+
+    /// Answers the caller, who may be gone: with what the operation returned, or with the outage.
+    fn answer(self: Box<Self>, committed: Result<(), Outage>);
+}
+
+struct Job<T, F> {
+    operation: F,
+    result: Result<T, StoreError>,
+    /// Who waits, where somebody does.
+    reply: Option<oneshot::Sender<Result<T, StoreError>>>,
+}
+
+impl<T: Send, F: Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send> Work for Job<T, F> {
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool {
+        let panicked = || Err(StoreError::Failed("a write panicked".to_owned()));
+        let operation = AssertUnwindSafe(|| (self.operation)(transaction));
+        // What a panic leaves in the transaction is thrown away with it.
+        self.result = catch_unwind(operation).unwrap_or_else(|_| panicked());
+        self.result.is_ok()
+    }
+
+    fn durability(&self) -> Durability {
+        if self.reply.is_some() { Durability::Synced } else { Durability::Buffered }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Outage>) {
+        let result = committed.map_err(StoreError::from).and(self.result);
+        match (self.reply, result) {
+            (Some(reply), result) => drop(reply.send(result)),
+            (None, Err(error)) => warn!(%error, "a write that nobody waits for was not done"),
+            (None, Ok(_)) => {}
+        }
+    }
+}
+
 /// The way to one partition's writer.
 pub(super) struct Partition {
-    sender: mpsc::Sender<Work>,
+    sender: mpsc::Sender<Box<dyn Work>>,
 }
 
 impl Partition {
@@ -48,63 +98,169 @@ impl Partition {
     pub(super) fn start(number: u16, inner: Weak<Inner>) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (sender, receiver) = mpsc::channel(limits::WRITES_WAITING_MAX);
         let thread = std::thread::Builder::new().name(format!("partition-{number}"));
-        let thread = thread.spawn(move || run(receiver, &inner))?;
+        let thread = thread.spawn(move || run(number, receiver, &inner))?;
         Ok((Self { sender }, thread))
     }
 
-    /// Runs an operation in the next group. Returns once the group is durable; dropping the future does
-    /// not undo it.
+    /// Runs an operation in the next group; it may run more than once. Returns once the group is durable;
+    /// dropping the future does not undo it.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        operation: impl Fn(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let work: Work = Box::new(move |transaction| {
-            let result = operation(transaction);
-            Box::new(move |committed| {
-                // A caller that is gone does not want to know.
-                let _ = reply.send(committed.map_err(StoreError::from).and(result));
-            })
-        });
-        self.sender.send(work).await.map_err(|_| StoreError::Closing)?;
+        let job = Job { operation, result: Err(StoreError::Closing), reply: Some(reply) };
+        self.sender.send(Box::new(job)).await.map_err(|_| StoreError::Closing)?;
         answer.await.map_err(|_| StoreError::Closing)?
     }
+
+    /// Leaves an operation for the next group, or drops it where too much is waiting. For what can be done again.
+    pub(super) fn post(&self, operation: impl Fn(&mut Transaction<'_>) -> Result<(), StoreError> + Send + 'static) {
+        let job = Job { operation, result: Err(StoreError::Closing), reply: None };
+        if self.sender.try_send(Box::new(job)).is_err() {
+            warn!("too many writes are waiting, one that can be done again was dropped");
+        }
+    }
 }
 
-fn run(mut receiver: mpsc::Receiver<Work>, inner: &Weak<Inner>) {
-    while let Some(first) = receiver.blocking_recv() {
+fn run(number: u16, mut receiver: mpsc::Receiver<Box<dyn Work>>, inner: &Weak<Inner>) {
+    // There may be released messages from before.
+    let mut left = Left { released: true, failed: false };
+    loop {
+        // With something left to do, only what is waiting already goes first.
+        let first = match receiver.try_recv() {
+            Ok(work) => Some(work),
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) if left.released && !left.failed => None,
+            Err(TryRecvError::Empty) => match receiver.blocking_recv() {
+                Some(work) => Some(work),
+                None => return,
+            },
+        };
         let Some(inner) = inner.upgrade() else { return };
-        group(&inner, first, &mut receiver);
+        let group = Group {
+            inner: &inner,
+            partition: number,
+            step: left.released,
+            released: false,
+            waiting: Vec::new(),
+            refused: Vec::new(),
+        };
+        left = group.process(first, &mut receiver);
     }
 }
 
-/// Runs and commits what is waiting.
-fn group(inner: &Arc<Inner>, first: Work, receiver: &mut mpsc::Receiver<Work>) {
-    let mut transaction = Transaction::new(inner);
-    let mut answers = vec![first(&mut transaction)];
-    while transaction.octets() < limits::GROUP_OCTETS_MAX / 2
-        && let Ok(work) = receiver.try_recv()
-    {
-        answers.push(work(&mut transaction));
-    }
-    let committed = commit(inner, transaction).map_err(|error| Outage::from(&error));
-    answers.into_iter().for_each(|answer| answer(committed.clone()));
+/// What a group leaves for the next one.
+struct Left {
+    /// There may be released messages.
+    released: bool,
+    /// The group was not committed, so there is no use in trying at once.
+    failed: bool,
 }
 
-fn commit(inner: &Arc<Inner>, transaction: Transaction<'_>) -> Result<(), StoreError> {
+/// Operations that are committed together.
+struct Group<'a> {
+    inner: &'a Arc<Inner>,
+    partition: u16,
+    /// Whether released messages are looked after in this group.
+    step: bool,
+    /// Whether there may be more of these.
+    released: bool,
+    waiting: Vec<Box<dyn Work>>,
+    /// Operations that failed; they are answered with the others.
+    refused: Vec<Box<dyn Work>>,
+}
+
+impl<'a> Group<'a> {
+    /// Runs and commits what is waiting.
+    fn process(mut self, first: Option<Box<dyn Work>>, receiver: &mut mpsc::Receiver<Box<dyn Work>>) -> Left {
+        let mut transaction = self.begin();
+        let mut next = first;
+        while let Some(work) = next {
+            transaction = self.add(transaction, work);
+            let has_room = transaction.octets() < limits::GROUP_OCTETS_MAX / 2;
+            next = if has_room { receiver.try_recv().ok() } else { None };
+        }
+        // Released messages alone can be released again, so they wait for nothing either.
+        let is_synced = self.waiting.iter().any(|work| work.durability() == Durability::Synced);
+        let durability = if is_synced { Durability::Synced } else { Durability::Buffered };
+        let committed = commit(self.inner, transaction, durability);
+        let left = Left {
+            released: committed.as_ref().map_or(self.step, |released| *released || self.released),
+            failed: committed.is_err(),
+        };
+        let committed = committed.map(|_| ());
+        self.refused.into_iter().for_each(|work| work.answer(Ok(())));
+        self.waiting.into_iter().for_each(|work| work.answer(committed.clone()));
+        left
+    }
+
+    /// A transaction with a step of released messages. That comes first: what an operation removes it must
+    /// not write again.
+    fn begin(&mut self) -> Transaction<'a> {
+        let mut transaction = Transaction::new(self.inner);
+        if !self.step {
+            return transaction;
+        }
+        match release::step(&mut transaction, self.partition) {
+            Ok(more) => {
+                self.released = more;
+                transaction
+            }
+            Err(error) => {
+                error!(%error, partition = self.partition, "released messages stay until the next start");
+                (self.step, self.released) = (false, false);
+                Transaction::new(self.inner)
+            }
+        }
+    }
+
+    /// Runs an operation on the transaction, or on a new one without it.
+    fn add(&mut self, mut transaction: Transaction<'a>, mut work: Box<dyn Work>) -> Transaction<'a> {
+        let before = transaction.changes();
+        if work.run(&mut transaction) {
+            self.waiting.push(work);
+            return transaction;
+        }
+        self.refused.push(work);
+        if transaction.changes() == before { transaction } else { self.again() }
+    }
+
+    /// Runs the operations again, without any that fails now.
+    fn again(&mut self) -> Transaction<'a> {
+        loop {
+            let mut transaction = self.begin();
+            match self.waiting.iter_mut().position(|work| !work.run(&mut transaction)) {
+                Some(at) => self.refused.push(self.waiting.remove(at)),
+                None => return transaction,
+            }
+        }
+    }
+}
+
+/// Commits and publishes a transaction; `true` where it released messages.
+fn commit(inner: &Arc<Inner>, transaction: Transaction<'_>, durability: Durability) -> Result<bool, Outage> {
+    if let Some(outage) = inner.outage.get() {
+        return Err(outage.clone());
+    }
     let (batch, published) = transaction.finish();
     if batch.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     failpoint::reach("group.before_commit");
-    // Nobody may load a mailbox from rows that are newer than the states the caches hold.
-    let _loading = inner.loading.write();
-    let committed = inner.engine.commit(batch, Durability::Synced);
+    let committed = inner.engine.commit(batch, durability);
     failpoint::reach("group.after_commit");
     if let Err(error) = committed {
-        tracing::error!(%error, "a group of writes was not committed");
-        return Err(error);
+        error!(%error, "a group of writes was not committed");
+        let outage = Outage::from(error);
+        if let Outage::Failed(_) = &outage {
+            // Whether the group is in the log is known when the store is opened again; until then its UIDs
+            // must not be given out a second time.
+            let _ = inner.outage.set(outage.clone());
+        }
+        return Err(outage);
     }
+    let released = published.released;
     changes::publish(inner, published);
-    Ok(())
+    Ok(released)
 }

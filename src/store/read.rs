@@ -29,6 +29,8 @@ pub struct MessageRecord {
     /// The spam verdict, opaque here.
     pub verdict: Option<Bytes>,
     pub(super) manifest: Manifest,
+    /// Octets that the variable parts take in the stored form.
+    pub(super) stored_octets: usize,
 }
 
 impl MessageRecord {
@@ -41,12 +43,12 @@ impl MessageRecord {
 impl Store {
     /// The record of a message, from a cache where it was read lately.
     pub fn record(&self, account: AccountId, number: MessageNumber) -> Result<Arc<MessageRecord>, StoreError> {
-        if let Some(record) = self.inner.records.lock().get(&(account, number)) {
-            return Ok(Arc::clone(record));
+        if let Some(record) = self.inner.records.get(&(account, number)) {
+            return Ok(record);
         }
         let place = self.inner.place(account);
-        let record = Arc::new(StoredRecord::read(&self.inner.engine, place, number)?.into_record(place, number));
-        self.inner.records.lock().put((account, number), Arc::clone(&record));
+        let record = Arc::new(StoredRecord::read(&self.inner.engine, place, number)?.into_record(place, number)?);
+        self.inner.records.put((account, number), Arc::clone(&record));
         Ok(record)
     }
 

@@ -1,65 +1,72 @@
 //! A group of writes to one partition, before they are committed together.
 //!
 //! The states that a group changes are copies; the writer publishes them after the commit, so a reader never
-//! sees what is not durable. Operations check everything before they change anything, so one that
-//! fails leaves the group as it was.
+//! sees what is not durable. An operation that fails after it changed something is taken out by running the
+//! others of its group again (`partition`), so operations need not undo anything.
 
 use super::{
     Inner, StoreError,
-    block::{Block, block_of},
+    account_state::AccountState,
+    block::block_of,
     key::{Column, Place, end_of},
-    mailbox::{MailboxStatus, Row, State},
+    mailbox::{MailboxStatus, Row},
     metadata::{Batch, Table},
-    names::AccountState,
     record::StoredRecord,
+    release,
+    state::{Header, State},
+    vanished,
 };
 use crate::{
     clock::UnixMillis,
     limits,
     mail::{AccountId, ContentId, Keyword, MailboxId, MessageNumber, ModSeq, SystemFlags, Uid, UidValidity},
 };
+use bytes::Bytes;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::Arc,
 };
-
-/// A mailbox that the group has changed, with the blocks that are to be written.
-struct Changed {
-    state: State,
-    blocks: BTreeMap<u32, Touched>,
-}
-
-/// Which values of a block have to be written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Touched {
-    Variable,
-    Both,
-}
 
 /// Writes of one group, read back by those that come later in it.
 pub(super) struct Transaction<'a> {
     inner: &'a Inner,
     batch: Batch,
+    /// Values written in this group that it reads again: counts, marks, remembered deliveries.
+    written: HashMap<(Table, Vec<u8>), Option<Bytes>>,
     accounts: HashMap<AccountId, AccountState>,
-    mailboxes: HashMap<(AccountId, MailboxId), Changed>,
-    removed_accounts: Vec<AccountId>,
-    removed_mailboxes: Vec<(AccountId, MailboxId)>,
-    record_rows: HashMap<(AccountId, MessageNumber), u32>,
-    references: HashMap<(AccountId, ContentId), u64>,
-    /// Records added in this group, which the engine does not show yet.
-    records: HashMap<(AccountId, MessageNumber), Vec<ContentId>>,
-    repeats: HashMap<super::RepeatKey, Vec<u8>>,
-    indexed: BTreeSet<AccountId>,
+    mailboxes: HashMap<(AccountId, MailboxId), OpenMailbox>,
+    published: Published,
+    /// How many changes were made: tells whether an operation left something behind.
+    changes: u64,
 }
 
 /// What the writer publishes once a group is committed.
+#[derive(Default)]
 pub(super) struct Published {
     pub(super) accounts: HashMap<AccountId, AccountState>,
     pub(super) mailboxes: Vec<((AccountId, MailboxId), Arc<State>)>,
-    pub(super) removed_accounts: Vec<AccountId>,
+    pub(super) removed_accounts: BTreeSet<AccountId>,
     pub(super) removed_mailboxes: Vec<(AccountId, MailboxId)>,
     /// Accounts with new text to index.
     pub(super) indexed: BTreeSet<AccountId>,
+    /// Whether messages were released.
+    pub(super) released: bool,
+}
+
+/// A mailbox that the group has read or changed.
+struct OpenMailbox {
+    state: State,
+    /// Whether it has to be written.
+    changed: bool,
+    /// Blocks that have to be written.
+    blocks: BTreeMap<u32, Columns>,
+}
+
+/// Which values of a block have to be written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Columns {
+    Variable,
+    Both,
 }
 
 impl<'a> Transaction<'a> {
@@ -67,15 +74,11 @@ impl<'a> Transaction<'a> {
         Self {
             inner,
             batch: Batch::default(),
+            written: HashMap::new(),
             accounts: HashMap::new(),
             mailboxes: HashMap::new(),
-            removed_accounts: Vec::new(),
-            removed_mailboxes: Vec::new(),
-            record_rows: HashMap::new(),
-            references: HashMap::new(),
-            records: HashMap::new(),
-            repeats: HashMap::new(),
-            indexed: BTreeSet::new(),
+            published: Published::default(),
+            changes: 0,
         }
     }
 
@@ -91,9 +94,9 @@ impl<'a> Transaction<'a> {
         self.inner.place(account)
     }
 
-    /// The batch, for rows that nothing in the group reads back.
-    pub(super) fn batch(&mut self) -> &mut Batch {
-        &mut self.batch
+    /// Grows with every change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Octets gathered so far.
@@ -101,48 +104,100 @@ impl<'a> Transaction<'a> {
         self.batch.octets()
     }
 
-    pub(super) fn account(&mut self, account: AccountId) -> Result<&AccountState, StoreError> {
-        self.account_mut(account).map(|state| &*state)
+    /// The batch, for rows that nothing in the group reads back.
+    pub(super) fn batch(&mut self) -> &mut Batch {
+        self.changes += 1;
+        &mut self.batch
     }
 
-    pub(super) fn account_mut(&mut self, account: AccountId) -> Result<&mut AccountState, StoreError> {
-        if self.removed_accounts.contains(&account) {
+    /// A value as the group has left it.
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.written.get(&(table, key.to_vec())) {
+            Some(value) => Ok(value.clone()),
+            None => self.inner.engine.get(table, key),
+        }
+    }
+
+    /// Sets a value that the group may read again.
+    pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: impl Into<Bytes>) {
+        let value = value.into();
+        self.batch().put(table, &key, &value);
+        self.written.insert((table, key), Some(value));
+    }
+
+    /// Removes a value that the group may read again.
+    pub(super) fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.batch().delete(table, &key);
+        self.written.insert((table, key), None);
+    }
+
+    /// The account as the group has left it.
+    pub(super) fn account(&self, account: AccountId) -> Result<AccountRef<'_>, StoreError> {
+        if self.published.removed_accounts.contains(&account) {
             return Err(StoreError::NoAccount);
         }
+        match self.accounts.get(&account) {
+            Some(state) => Ok(AccountRef::Changed(state)),
+            None => self.inner.account(account).map(AccountRef::Committed),
+        }
+    }
+
+    /// The account, to be changed.
+    pub(super) fn account_mut(&mut self, account: AccountId) -> Result<&mut AccountState, StoreError> {
+        if self.published.removed_accounts.contains(&account) {
+            return Err(StoreError::NoAccount);
+        }
+        self.changes += 1;
         match self.accounts.entry(account) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                Ok(entry.insert(self.inner.account(account)?.as_ref().clone()))
-            }
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(self.inner.account(account)?.as_ref().clone())),
         }
     }
 
     pub(super) fn insert_account(&mut self, account: AccountId, state: AccountState) {
+        self.changes += 1;
         self.accounts.insert(account, state);
     }
 
-    pub(super) fn forget_account(&mut self, account: AccountId) {
+    /// Removes all rows that an account has. The objects of its index are the caller's.
+    pub(super) fn drop_account(&mut self, account: AccountId) -> Result<(), StoreError> {
+        self.account(account)?;
+        let place = self.place(account);
+        for table in
+            [Table::Mailbox, Table::Row, Table::Record, Table::Change, Table::Reference, Table::Tail, Table::Segment]
+        {
+            self.batch().delete_range(table, place.prefix(), end_of(place.prefix()));
+        }
+        self.batch().delete_range(Table::Outbox, place.releases(), end_of(place.releases()));
         self.accounts.remove(&account);
         self.mailboxes.retain(|(of, _), _| *of != account);
-        self.removed_accounts.push(account);
+        self.published.removed_accounts.insert(account);
+        Ok(())
     }
 
-    /// The mailbox with what the group has done to it.
+    /// The mailbox as the group has left it.
     pub(super) fn mailbox(&mut self, account: AccountId, mailbox: MailboxId) -> Result<&State, StoreError> {
-        self.changed(account, mailbox).map(|changed| &changed.state)
+        self.open_mailbox(account, mailbox).map(|open| &open.state)
     }
 
-    fn changed(&mut self, account: AccountId, mailbox: MailboxId) -> Result<&mut Changed, StoreError> {
+    fn open_mailbox(&mut self, account: AccountId, mailbox: MailboxId) -> Result<&mut OpenMailbox, StoreError> {
         if !self.account(account)?.has(mailbox) {
             return Err(StoreError::NoMailbox);
         }
         match self.mailboxes.entry((account, mailbox)) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                let state = self.inner.open_mailbox_for_write(account, mailbox)?.as_ref().clone();
-                Ok(entry.insert(Changed { state, blocks: BTreeMap::new() }))
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let state = self.inner.open_mailbox(account, mailbox)?.as_ref().clone();
+                Ok(entry.insert(OpenMailbox { state, changed: false, blocks: BTreeMap::new() }))
             }
         }
+    }
+
+    fn mailbox_mut(&mut self, account: AccountId, mailbox: MailboxId) -> Result<&mut OpenMailbox, StoreError> {
+        self.changes += 1;
+        let open = self.open_mailbox(account, mailbox)?;
+        open.changed = true;
+        Ok(open)
     }
 
     pub(super) fn new_mailbox(
@@ -152,27 +207,27 @@ impl<'a> Transaction<'a> {
         uid_validity: UidValidity,
         modseq: ModSeq,
     ) {
-        let state = State { status: MailboxStatus::empty(uid_validity, modseq), blocks: Vec::new() };
-        self.mailboxes.insert((account, mailbox), Changed { state, blocks: BTreeMap::new() });
+        self.changes += 1;
+        let state = State::new(Header::new(uid_validity, modseq));
+        self.mailboxes.insert((account, mailbox), OpenMailbox { state, changed: true, blocks: BTreeMap::new() });
     }
 
     /// Removes a mailbox that its account names no more, and every message in it.
     pub(super) fn drop_mailbox(&mut self, account: AccountId, mailbox: MailboxId) -> Result<(), StoreError> {
         let state = match self.mailboxes.remove(&(account, mailbox)) {
-            Some(changed) => changed.state,
-            None => self.inner.open_mailbox_for_write(account, mailbox)?.as_ref().clone(),
+            Some(open) => open.state,
+            None => self.inner.open_mailbox(account, mailbox)?.as_ref().clone(),
         };
-        for (_, block) in &state.blocks {
-            for row in &block.rows {
-                self.release_record(account, row.number)?;
-            }
-        }
+        let modseq = self.account_mut(account)?.take_modseq()?;
+        let numbers: Vec<MessageNumber> = state.rows().map(|row| row.number).collect();
+        self.release(account, modseq, &numbers);
         let place = self.place(account);
         let prefix = place.blocks(mailbox);
-        self.batch.delete_range(Table::Row, &prefix, end_of(prefix.clone()));
-        self.batch.delete_range(Table::Change, &prefix, end_of(prefix.clone()));
-        self.batch.delete(Table::Mailbox, place.header(mailbox));
-        self.removed_mailboxes.push((account, mailbox));
+        for table in [Table::Row, Table::Change] {
+            self.batch().delete_range(table, &prefix, end_of(prefix.clone()));
+        }
+        self.batch().delete(Table::Mailbox, place.header(mailbox));
+        self.published.removed_mailboxes.push((account, mailbox));
         Ok(())
     }
 
@@ -183,45 +238,37 @@ impl<'a> Transaction<'a> {
         mailbox: MailboxId,
         row: impl FnOnce(Uid) -> Row,
     ) -> Result<Row, StoreError> {
-        let changed = self.changed(account, mailbox)?;
-        let uid = changed.state.status.uid_next;
+        let open = self.mailbox_mut(account, mailbox)?;
+        let status = &mut open.state.header.status;
+        let uid = status.uid_next;
         let next = uid.next().ok_or_else(|| StoreError::Failed("the UIDs of a mailbox are used up".to_owned()))?;
         let row = row(uid);
-        changed.state.status.uid_next = next;
-        count(&mut changed.state.status, &row, Count::In);
-        changed.edit(block_of(uid), Touched::Both, |rows| rows.push(row));
-        changed.state.status.highest_modseq = row.modseq;
+        status.uid_next = next;
+        status.highest_modseq = status.highest_modseq.max(row.modseq);
+        count(status, &row, Count::In);
+        open.edit(block_of(uid), Columns::Both, |rows| rows.push(row));
         Ok(row)
     }
 
-    /// Replaces rows of a mailbox by others with the same UIDs and fixed values.
+    /// Replaces rows of a mailbox, by rising UID, by others with the same UIDs and fixed values.
     pub(super) fn set_rows(&mut self, account: AccountId, mailbox: MailboxId, rows: &[Row]) -> Result<(), StoreError> {
-        let changed = self.changed(account, mailbox)?;
-        for of_block in rows.chunk_by(|one, other| block_of(one.uid) == block_of(other.uid)) {
+        let open = self.mailbox_mut(account, mailbox)?;
+        for row in rows {
+            let old = open.state.row(row.uid).copied();
+            let status = &mut open.state.header.status;
+            old.iter().for_each(|old| count(status, old, Count::Out));
+            count(status, row, Count::In);
+            status.highest_modseq = status.highest_modseq.max(row.modseq);
+        }
+        for of_block in by_block(rows) {
             let Some(first) = of_block.first() else { continue };
-            let block = changed.state.block(block_of(first.uid)).cloned().unwrap_or_default();
-            for row in of_block {
-                if let Some(old) = block.position(row.uid).and_then(|at| block.rows.get(at)) {
-                    count(&mut changed.state.status, old, Count::Out);
-                    count(&mut changed.state.status, row, Count::In);
-                }
-                let highest = changed.state.status.highest_modseq.max(row.modseq);
-                changed.state.status.highest_modseq = highest;
-            }
-            changed.edit(block_of(first.uid), Touched::Variable, |kept| {
-                for row in of_block {
-                    if let Ok(at) = kept.binary_search_by_key(&row.uid, |kept| kept.uid)
-                        && let Some(place) = kept.get_mut(at)
-                    {
-                        *place = *row;
-                    }
-                }
-            });
+            open.edit(block_of(first.uid), Columns::Variable, |kept| replace(kept, of_block));
         }
         Ok(())
     }
 
-    /// Removes rows and notes their UIDs as vanished at `modseq`. The records they name lose a row each.
+    /// Removes rows of a mailbox, by rising UID, and notes their UIDs as vanished at `modseq`. The
+    /// records that they name are the caller's.
     pub(super) fn remove_rows(
         &mut self,
         account: AccountId,
@@ -229,39 +276,71 @@ impl<'a> Transaction<'a> {
         rows: &[Row],
         modseq: ModSeq,
     ) -> Result<(), StoreError> {
-        let place = self.place(account);
-        let changed = self.changed(account, mailbox)?;
-        for of_block in rows.chunk_by(|one, other| block_of(one.uid) == block_of(other.uid)) {
+        let open = self.mailbox_mut(account, mailbox)?;
+        for of_block in by_block(rows) {
             let Some(first) = of_block.first() else { continue };
-            let gone: BTreeSet<Uid> = of_block.iter().map(|row| row.uid).collect();
-            of_block.iter().for_each(|row| count(&mut changed.state.status, row, Count::Out));
-            changed.edit(block_of(first.uid), Touched::Both, |kept| kept.retain(|row| !gone.contains(&row.uid)));
+            let is_gone = |uid: Uid| of_block.binary_search_by_key(&uid, |row| row.uid).is_ok();
+            open.edit(block_of(first.uid), Columns::Both, |kept| kept.retain(|row| !is_gone(row.uid)));
         }
-        if !rows.is_empty() {
-            changed.state.status.highest_modseq = changed.state.status.highest_modseq.max(modseq);
+        let header = &mut open.state.header;
+        rows.iter().for_each(|row| count(&mut header.status, row, Count::Out));
+        header.status.highest_modseq = header.status.highest_modseq.max(modseq);
+        let uids: Vec<Uid> = rows.iter().map(|row| row.uid).collect();
+        let log = vanished::rows(&uids);
+        header.log.rows = header.log.rows.saturating_add(u32::try_from(log.len()).unwrap_or(u32::MAX));
+        let place = self.place(account);
+        for (first, value) in log {
+            self.batch().put(Table::Change, place.vanished(mailbox, modseq, first), value);
         }
-        for row in rows {
-            self.batch.put(Table::Change, place.vanished(mailbox, modseq, row.uid), b"");
+        self.bound_log(account, mailbox)
+    }
+
+    /// Cuts the older half off a change log that has grown too long.
+    fn bound_log(&mut self, account: AccountId, mailbox: MailboxId) -> Result<(), StoreError> {
+        let (inner, place) = (self.inner, self.place(account));
+        let log = &mut self.mailbox_mut(account, mailbox)?.state.header.log;
+        if log.rows <= limits::CHANGE_LOG_ROWS_MAX {
+            return Ok(());
         }
+        let prefix = place.blocks(mailbox);
+        let Some((last, gone)) = vanished::cut(inner, &prefix, limits::CHANGE_LOG_ROWS_MAX / 2)? else {
+            return Ok(());
+        };
+        log.rows = log.rows.saturating_sub(gone);
+        log.behind = Some(last);
+        let end = [&*prefix, &last.get().saturating_add(1).to_be_bytes()].concat();
+        self.batch().delete_range(Table::Change, &prefix, end);
         Ok(())
     }
 
-    /// The bit of a keyword, given to it where it is new.
+    /// The bits of keywords, given to those that are new to the mailbox.
     pub(super) fn keyword_bits<'k>(
         &mut self,
         account: AccountId,
         mailbox: MailboxId,
         keywords: impl Iterator<Item = &'k Keyword> + Clone,
     ) -> Result<u64, StoreError> {
-        let known = &mut self.changed(account, mailbox)?.state.status.keywords;
-        let new: Vec<&Keyword> = keywords.clone().filter(|keyword| !known.contains(keyword)).collect();
+        let known = &self.mailbox(account, mailbox)?.header.status.keywords;
+        let mut new: Vec<Keyword> = keywords.clone().filter(|keyword| !known.contains(keyword)).cloned().collect();
         if known.len() + new.len() > limits::MAILBOX_KEYWORDS_MAX {
             return Err(StoreError::TooManyKeywords);
         }
-        known.extend(new.into_iter().cloned());
-        Ok(keywords
-            .filter_map(|keyword| known.iter().position(|known| known == keyword))
-            .fold(0, |bits, bit| bits | 1 << bit))
+        if !new.is_empty() {
+            self.mailbox_mut(account, mailbox)?.state.header.status.keywords.append(&mut new);
+        }
+        self.known_keyword_bits(account, mailbox, keywords)
+    }
+
+    /// The bits of those keywords that the mailbox has.
+    pub(super) fn known_keyword_bits<'k>(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        keywords: impl Iterator<Item = &'k Keyword>,
+    ) -> Result<u64, StoreError> {
+        let known = &self.mailbox(account, mailbox)?.header.status.keywords;
+        let bits = keywords.filter_map(|keyword| known.iter().position(|known| known == keyword));
+        Ok(bits.fold(0, |bits, bit| bits | 1 << bit))
     }
 
     /// Adds a record, named by one row, and its references.
@@ -271,127 +350,100 @@ impl<'a> Transaction<'a> {
         number: MessageNumber,
         record: &StoredRecord,
     ) -> Result<(), StoreError> {
-        let place = self.place(account);
-        let contents = record.manifest.contents();
-        for content in &contents {
-            self.change_reference(account, *content, 1)?;
+        for content in record.manifest.contents() {
+            self.change_count(Table::Reference, self.place(account).reference(content), 0, 1)?;
         }
-        record.write(place, number, &mut self.batch);
-        self.records.insert((account, number), contents);
-        self.indexed.insert(account);
+        let place = self.place(account);
+        record.write(place, number, self.batch());
+        self.published.indexed.insert(account);
         Ok(())
     }
 
     /// One more row names a record.
     pub(super) fn retain_record(&mut self, account: AccountId, number: MessageNumber) -> Result<(), StoreError> {
-        let rows = self.rows_of_record(account, number)?.saturating_add(1);
-        self.set_rows_of_record(account, number, rows);
-        Ok(())
+        self.change_count(Table::Record, self.place(account).record_rows(number), 1, 1).map(|_| ())
+    }
+
+    /// Notes that a row less names each of these records; they are looked after in later groups
+    /// ([`release`]), so that emptying a large mailbox does not hold up the partition.
+    pub(super) fn release(&mut self, account: AccountId, modseq: ModSeq, numbers: &[MessageNumber]) {
+        let place = self.place(account);
+        for (chunk, value) in (0..).zip(release::rows(numbers)) {
+            self.batch().put(Table::Outbox, place.release(modseq, chunk), value);
+            self.published.released = true;
+        }
     }
 
     /// One row less names a record; the last one takes the record and its references with it.
     pub(super) fn release_record(&mut self, account: AccountId, number: MessageNumber) -> Result<(), StoreError> {
-        let rows = self.rows_of_record(account, number)?.saturating_sub(1);
-        self.set_rows_of_record(account, number, rows);
-        if rows > 0 {
+        let place = self.place(account);
+        if self.change_count(Table::Record, place.record_rows(number), 1, -1)? > 0 {
             return Ok(());
         }
-        let place = self.place(account);
-        let contents = match self.records.remove(&(account, number)) {
-            Some(contents) => contents,
-            None => StoredRecord::read(&self.inner.engine, place, number)?.manifest.contents(),
-        };
-        for content in contents {
-            self.change_reference(account, content, -1)?;
+        let record = StoredRecord::read(&self.inner.engine, place, number)?;
+        for content in record.manifest.contents() {
+            self.change_reference(account, content)?;
         }
-        let prefix = place.record(number);
-        self.batch.delete_range(Table::Record, &prefix, end_of(prefix.clone()));
-        let tail = super::index::Indexes::tail_key(place, number);
-        self.batch.delete_range(Table::Tail, &tail, end_of(tail.clone()));
+        record.delete(place, number, self.batch());
         Ok(())
     }
 
-    fn rows_of_record(&self, account: AccountId, number: MessageNumber) -> Result<u32, StoreError> {
-        if let Some(rows) = self.record_rows.get(&(account, number)) {
-            return Ok(*rows);
-        }
-        let key = self.place(account).record_rows(number);
-        let value = self.inner.engine.get(Table::Record, key)?;
-        Ok(value.and_then(|value| value.first_chunk().copied()).map_or(1, u32::from_be_bytes))
+    fn change_reference(&mut self, account: AccountId, content: ContentId) -> Result<(), StoreError> {
+        self.change_count(Table::Reference, self.place(account).reference(content), 0, -1).map(|_| ())
     }
 
-    fn set_rows_of_record(&mut self, account: AccountId, number: MessageNumber, rows: u32) {
-        let key = self.place(account).record_rows(number);
-        self.record_rows.insert((account, number), rows);
-        match rows {
-            0 | 1 => self.batch.delete(Table::Record, key),
-            _ => self.batch.put(Table::Record, key, rows.to_be_bytes()),
+    /// Changes a count and returns it. A count of `unwritten` has no row, and a count of zero has none either.
+    fn change_count(&mut self, table: Table, key: Vec<u8>, unwritten: u64, by: i64) -> Result<u64, StoreError> {
+        let known = self.get(table, &key)?.and_then(|value| value.first_chunk().copied());
+        let count = known.map_or(unwritten, u64::from_be_bytes).saturating_add_signed(by);
+        if count == unwritten || count == 0 {
+            self.delete(table, key);
+        } else {
+            self.put(table, key, count.to_be_bytes().to_vec());
         }
-    }
-
-    fn change_reference(&mut self, account: AccountId, content: ContentId, by: i64) -> Result<(), StoreError> {
-        let key = self.place(account).reference(content);
-        let known = match self.references.get(&(account, content)) {
-            Some(count) => *count,
-            None => {
-                let value = self.inner.engine.get(Table::Reference, &key)?;
-                value.and_then(|value| value.first_chunk().copied()).map_or(0, u64::from_be_bytes)
-            }
-        };
-        let count = known.saturating_add_signed(by);
-        self.references.insert((account, content), count);
-        match count {
-            0 => self.batch.delete(Table::Reference, key),
-            _ => self.batch.put(Table::Reference, key, count.to_be_bytes()),
-        }
-        Ok(())
-    }
-
-    /// What was given out for a delivery that its sender may repeat.
-    pub(super) fn repeat(&self, key: super::RepeatKey) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.repeats.get(&key) {
-            Some(value) => Ok(Some(value.clone())),
-            None => Ok(self.inner.engine.get(Table::Repeat, key.0)?.map(|value| value.to_vec())),
-        }
-    }
-
-    pub(super) fn remember_repeat(&mut self, key: super::RepeatKey, value: Vec<u8>) {
-        self.batch.put(Table::Repeat, key.0, &value);
-        self.repeats.insert(key, value);
+        Ok(count)
     }
 
     /// Adds every changed row to the batch.
     pub(super) fn finish(mut self) -> (Batch, Published) {
-        for (account, state) in &mut self.accounts {
-            state.write(self.inner.place(*account), &mut self.batch);
+        for (account, state) in &self.accounts {
+            self.batch.put(Table::Mailbox, self.inner.place(*account).counters(), state.encode_counters());
         }
-        let mut mailboxes = Vec::with_capacity(self.mailboxes.len());
-        for ((account, mailbox), changed) in self.mailboxes {
-            changed.write(self.inner.place(account), mailbox, &mut self.batch);
-            mailboxes.push(((account, mailbox), Arc::new(changed.state)));
+        for ((account, mailbox), open) in self.mailboxes.into_iter().filter(|(_, open)| open.changed) {
+            open.write(self.inner.place(account), mailbox, &mut self.batch);
+            self.published.mailboxes.push(((account, mailbox), Arc::new(open.state)));
         }
-        let published = Published {
-            accounts: self.accounts,
-            mailboxes,
-            removed_accounts: self.removed_accounts,
-            removed_mailboxes: self.removed_mailboxes,
-            indexed: self.indexed,
-        };
-        (self.batch, published)
+        self.published.accounts = self.accounts;
+        (self.batch, self.published)
     }
 }
 
-impl Changed {
-    fn edit(&mut self, number: u32, touched: Touched, edit: impl FnOnce(&mut Vec<Row>)) {
-        let mut rows = self.state.block(number).map(|block| block.rows.clone()).unwrap_or_default();
-        edit(&mut rows);
-        self.state.set_block(number, Block::new(rows));
-        let before = self.blocks.entry(number).or_insert(touched);
-        *before = touched.max(*before);
+/// An account to be read.
+pub(super) enum AccountRef<'t> {
+    Changed(&'t AccountState),
+    Committed(Arc<AccountState>),
+}
+
+impl std::ops::Deref for AccountRef<'_> {
+    type Target = AccountState;
+
+    fn deref(&self) -> &AccountState {
+        match self {
+            Self::Changed(state) => state,
+            Self::Committed(state) => state,
+        }
+    }
+}
+
+impl OpenMailbox {
+    fn edit(&mut self, number: u32, columns: Columns, edit: impl FnOnce(&mut Vec<Row>)) {
+        self.state.edit(number, edit);
+        let before = self.blocks.entry(number).or_insert(columns);
+        *before = columns.max(*before);
     }
 
     fn write(&self, place: Place, mailbox: MailboxId, batch: &mut Batch) {
-        for (number, touched) in &self.blocks {
+        for (number, columns) in &self.blocks {
             let (fixed, variable) =
                 (place.block(mailbox, *number, Column::Fixed), place.block(mailbox, *number, Column::Variable));
             let Some(block) = self.state.block(*number) else {
@@ -399,12 +451,25 @@ impl Changed {
                 batch.delete(Table::Row, variable);
                 continue;
             };
-            if *touched == Touched::Both {
+            if *columns == Columns::Both {
                 batch.put(Table::Row, fixed, block.fixed());
             }
             batch.put(Table::Row, variable, block.variable());
         }
-        batch.put(Table::Mailbox, place.header(mailbox), self.state.status.encode());
+        batch.put(Table::Mailbox, place.header(mailbox), self.state.header.encode());
+    }
+}
+
+fn by_block(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|one, other| block_of(one.uid) == block_of(other.uid))
+}
+
+fn replace(kept: &mut [Row], rows: &[Row]) {
+    for row in rows {
+        let at = kept.binary_search_by_key(&row.uid, |kept| kept.uid).ok();
+        if let Some(place) = at.and_then(|at| kept.get_mut(at)) {
+            *place = *row;
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod rocks;
 pub(super) use rocks::{Batch, Engine, View};
 
 /// The tables. Each is a column family of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Table {
     /// Format version, installation secret, counters of ids.
     System,

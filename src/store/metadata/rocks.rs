@@ -1,7 +1,10 @@
 //! The engine on RocksDB.
 
 use super::{Durability, Table};
-use crate::store::StoreError;
+use crate::{
+    limits::{KEY_OCTETS_MAX, VALUE_OCTETS_MAX},
+    store::StoreError,
+};
 use bytes::Bytes;
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
@@ -34,6 +37,8 @@ enum Write {
 impl Batch {
     /// Sets a value.
     pub(in crate::store) fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        debug_assert!(key.as_ref().len() <= KEY_OCTETS_MAX, "a key of {table:?} is too long");
+        debug_assert!(value.as_ref().len() <= VALUE_OCTETS_MAX, "a value of {table:?} is too long");
         self.octets += key.as_ref().len() + value.as_ref().len();
         self.writes.push(Write::Put(table, key.as_ref().into(), value.as_ref().into()));
     }
@@ -48,12 +53,6 @@ impl Batch {
     pub(in crate::store) fn delete_range(&mut self, table: Table, start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) {
         self.octets += start.as_ref().len() + end.as_ref().len();
         self.writes.push(Write::DeleteRange(table, start.as_ref().into(), end.as_ref().into()));
-    }
-
-    /// Adds the writes of another batch behind these.
-    pub(in crate::store) fn append(&mut self, other: Self) {
-        self.octets += other.octets;
-        self.writes.extend(other.writes);
     }
 
     /// Octets of keys and values.

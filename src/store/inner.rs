@@ -1,0 +1,141 @@
+//! What the store's parts share, and its identity on disk.
+
+use super::{
+    RepeatKey, Settings, Store, StoreError,
+    account_state::AccountState,
+    blob::{Blobs, Secret},
+    cache::Cache,
+    index::Indexes,
+    key::{self, Place, partition_of},
+    metadata::{Batch, Durability, Engine, Table},
+    partition::{Outage, Partition},
+    read::MessageRecord,
+    state::State,
+    upkeep::Tasks,
+};
+use crate::{
+    clock::Clock,
+    limits,
+    mail::{AccountId, MailboxId, MessageNumber},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    thread::JoinHandle,
+};
+
+/// What the store's parts share.
+pub(super) struct Inner {
+    pub(super) clock: Clock,
+    path: PathBuf,
+    partitions: u16,
+    pub(super) engine: Engine,
+    pub(super) blobs: Blobs,
+    pub(super) indexes: Indexes,
+    pub(super) accounts: Cache<AccountId, AccountState>,
+    pub(super) mailboxes: Cache<(AccountId, MailboxId), State>,
+    pub(super) records: Cache<(AccountId, MessageNumber), MessageRecord>,
+    pub(super) watches: Mutex<HashMap<AccountId, tokio::sync::watch::Sender<u64>>>,
+    /// One change to the directory or to the account ids at a time.
+    pub(super) directory: Mutex<()>,
+    /// Set once the outcome of a commit is unknown: no further writes.
+    pub(super) outage: OnceLock<Outage>,
+    writers: Mutex<Writers>,
+    pub(super) tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Writers {
+    partitions: Vec<Arc<Partition>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Inner {
+    pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::Failed(format!("{}: {error}", settings.path.display()));
+        std::fs::create_dir_all(&settings.path).map_err(failed)?;
+        let engine = Engine::open(&settings.path.join("metadata"), settings.cache_octets)?;
+        let (secret, partitions) = identity(&engine, &clock, settings.partitions.max(1))?;
+        let blobs = Blobs::open(&settings.path.join("blobs"), engine.clone(), &secret, clock.clone())?;
+        let indexes = Indexes::open(engine.clone(), blobs.clone())?;
+        Ok(Self {
+            clock,
+            path: settings.path.clone(),
+            partitions,
+            engine,
+            blobs,
+            indexes,
+            accounts: Cache::new(limits::ACCOUNTS_CACHED_OCTETS_MAX),
+            mailboxes: Cache::new(limits::OPEN_MAILBOX_OCTETS_MAX),
+            records: Cache::new(limits::RECORDS_CACHED_OCTETS_MAX),
+            watches: Mutex::default(),
+            directory: Mutex::new(()),
+            outage: OnceLock::new(),
+            writers: Mutex::default(),
+            tasks: Mutex::default(),
+        })
+    }
+
+    /// Where an account's rows are.
+    pub(super) fn place(&self, account: AccountId) -> Place {
+        Place { partition: partition_of(account, self.partitions), account }
+    }
+
+    /// The way to a partition's writer.
+    pub(super) fn partition(&self, number: u16) -> Result<Arc<Partition>, StoreError> {
+        self.writers.lock().partitions.get(usize::from(number)).cloned().ok_or(StoreError::Closing)
+    }
+
+    /// The writer that forgets a delivery: any will do, as long as it is always the same.
+    pub(super) fn partition_of_repeat(&self, repeat: RepeatKey) -> Result<Arc<Partition>, StoreError> {
+        self.partition(u16::from(repeat.0.first().copied().unwrap_or(0)) % self.partitions)
+    }
+
+    /// A full disk is told before the write, never after.
+    pub(super) fn check_free_space(&self) -> Result<(), StoreError> {
+        let statistics = rustix::fs::statvfs(&self.path).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let free = statistics.f_bavail.saturating_mul(statistics.f_frsize);
+        if free < limits::DISK_FREE_OCTETS_MIN { Err(StoreError::Full) } else { Ok(()) }
+    }
+}
+
+impl Store {
+    pub(super) fn start_writers(&self) -> Result<(), StoreError> {
+        for number in 0..self.inner.partitions {
+            let (partition, thread) = Partition::start(number, Arc::downgrade(&self.inner))
+                .map_err(|error| StoreError::Failed(error.to_string()))?;
+            let mut writers = self.inner.writers.lock();
+            writers.partitions.push(Arc::new(partition));
+            writers.threads.push(thread);
+        }
+        Ok(())
+    }
+
+    /// Takes no more writes. The threads end once they have done those that wait.
+    pub(super) fn stop_writers(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *self.inner.writers.lock()).threads
+    }
+}
+
+/// The installation's secret and number of partitions, made once and kept.
+fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, u16), StoreError> {
+    if let Some(row) = engine.get(Table::System, b"identity")? {
+        let damaged = || StoreError::Damaged("the identity of the store".to_owned());
+        let (version, row) = row.split_first().ok_or_else(damaged)?;
+        if *version != key::FORMAT {
+            let reads = key::FORMAT;
+            return Err(StoreError::Failed(format!("the store has format {version}; this release reads {reads}")));
+        }
+        let (partitions, secret) = row.split_first_chunk::<2>().ok_or_else(damaged)?;
+        let secret = secret.first_chunk::<32>().ok_or_else(damaged)?;
+        return Ok((Secret(*secret), u16::from_be_bytes(*partitions)));
+    }
+    let mut secret = [0; 32];
+    clock.fill_random(&mut secret);
+    let mut batch = Batch::default();
+    batch.put(Table::System, b"identity", [&[key::FORMAT][..], &partitions.to_be_bytes(), &secret].concat());
+    engine.commit(batch, Durability::Synced)?;
+    Ok((Secret(secret), partitions))
+}

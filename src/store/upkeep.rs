@@ -1,0 +1,168 @@
+//! What runs beside the callers, and what an administrator asks of the store.
+
+use super::{
+    Store, StoreError,
+    index::{self, IndexStatistics},
+    inner::Inner,
+    key::Place,
+    metadata::Table,
+    off_the_reactor,
+};
+use crate::{
+    limits,
+    mail::{AccountId, MessageNumber},
+    message,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Counts over the whole store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Statistics {
+    /// Accounts.
+    pub accounts: u64,
+    /// Mailboxes of all accounts.
+    pub mailboxes: u64,
+    /// Messages in all mailboxes.
+    pub messages: u64,
+    /// Octets of these, each copy counted.
+    pub octets: u64,
+}
+
+/// What has to be waited for on closing.
+#[derive(Default)]
+pub(super) struct Tasks {
+    /// Dropping it is the signal to stop.
+    closing: Option<watch::Sender<()>>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Starts packer, index workers and the daily forgetting of old deliveries.
+    pub(super) fn start_upkeep(&self, pack_after: Duration) -> Result<(), StoreError> {
+        let (closing, closed) = watch::channel(());
+        let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(closed.clone()));
+        let repeats = forget_old_repeats(Arc::downgrade(&self.inner), closed);
+        *self.inner.tasks.lock() =
+            Tasks { closing: Some(closing), running: vec![tokio::spawn(packer), tokio::spawn(repeats)] };
+        self.inner.indexes.start(Arc::new(Source(Arc::downgrade(&self.inner))))
+    }
+
+    /// Waits for the current jobs.
+    pub(super) async fn stop_upkeep(&self) {
+        let Tasks { closing, running } = std::mem::take(&mut *self.inner.tasks.lock());
+        drop(closing);
+        for task in running {
+            // One that panicked has left everything as it was; the next start goes on.
+            let _ = task.await;
+        }
+        self.inner.indexes.stop().await;
+    }
+
+    /// Counts over the whole store. O(mailboxes).
+    pub fn statistics(&self) -> Result<Statistics, StoreError> {
+        let mut statistics = Statistics::default();
+        for account in self.account_ids()? {
+            statistics.accounts += 1;
+            for entry in self.mailboxes(account)? {
+                let status = self.status(account, entry.id)?;
+                statistics.mailboxes += 1;
+                statistics.messages += u64::from(status.exists);
+                statistics.octets += status.octets;
+            }
+        }
+        Ok(statistics)
+    }
+
+    /// Builds an account's index again from its messages (P10). Searches stay right meanwhile.
+    pub async fn rebuild_index(&self, account: AccountId) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let numbers = off_the_reactor(move || inner.message_numbers(account)).await??;
+        self.inner.indexes.rebuild(account, &numbers).await
+    }
+
+    /// Puts what the index has not yet seen of an account into segments now, without waiting for more.
+    pub async fn flush_index(&self, account: AccountId) -> Result<(), StoreError> {
+        self.inner.indexes.flush(account).await
+    }
+
+    /// Counts segments and messages of an account's index.
+    pub fn index_statistics(&self, account: AccountId) -> Result<IndexStatistics, StoreError> {
+        self.inner.indexes.statistics(account)
+    }
+}
+
+impl Inner {
+    /// The number of every message that an account has a record of.
+    fn message_numbers(&self, account: AccountId) -> Result<Vec<MessageNumber>, StoreError> {
+        self.account(account)?;
+        let prefix = self.place(account).prefix();
+        let mut numbers = Vec::new();
+        self.engine.scan_prefix(Table::Record, &prefix, |key, _| {
+            // Further chunks and counts have longer keys.
+            if let Some((number, [])) = key.get(prefix.len()..).and_then(<[u8]>::split_first_chunk) {
+                numbers.extend(MessageNumber::new(u32::from_be_bytes(*number)));
+            }
+            true
+        })?;
+        Ok(numbers)
+    }
+}
+
+/// Resolves once the sender is gone.
+async fn is_closed(mut closed: watch::Receiver<()>) {
+    while closed.changed().await.is_ok() {}
+}
+
+/// Forgets deliveries whose senders have given up, at the start and each hour.
+async fn forget_old_repeats(inner: Weak<Inner>, closed: watch::Receiver<()>) {
+    let mut closed = std::pin::pin!(is_closed(closed));
+    let mut hours = tokio::time::interval(Duration::from_secs(limits::REPEAT_SWEEP_SECONDS));
+    loop {
+        tokio::select! {
+            () = &mut closed => return,
+            _ = hours.tick() => {}
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        let forgotten = off_the_reactor(move || inner.forget_old_repeats()).await;
+        if let Err(error) | Ok(Err(error)) = forgotten {
+            tracing::warn!(%error, "old deliveries stay remembered");
+        }
+    }
+}
+
+/// Where the indexes get a message's text again. Holds no store open.
+struct Source(Weak<Inner>);
+
+impl index::TextSource for Source {
+    fn text(
+        &self,
+        account: AccountId,
+        number: MessageNumber,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<message::SearchText>, StoreError>> + Send + '_>> {
+        Box::pin(async move {
+            let store = Store { inner: self.0.upgrade().ok_or(StoreError::Closing)? };
+            let record = match store.record(account, number) {
+                Ok(record) => record,
+                Err(StoreError::NoMessage) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let raw = store.read_raw(&record, 0..record.raw_octets).await?;
+            let work = move || {
+                let mut text = message::search_text(&raw, &record.analysis);
+                text.headers.splice(0..0, message::header_texts(&record.trace));
+                text
+            };
+            off_the_reactor(work).await.map(Some)
+        })
+    }
+
+    fn place(&self, account: AccountId) -> Result<Place, StoreError> {
+        Ok(self.0.upgrade().ok_or(StoreError::Closing)?.place(account))
+    }
+}

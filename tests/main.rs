@@ -7,4 +7,5 @@ mod config;
 mod end_to_end;
 mod message;
 mod smtp;
+mod store;
 mod support;

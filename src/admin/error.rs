@@ -83,7 +83,10 @@ fn accounts_kind(error: &AccountsError) -> Kind {
 fn store_kind(error: &StoreError) -> Kind {
     match error {
         StoreError::NoAccount | StoreError::NoMailbox | StoreError::NoMessage => Kind::NotFound,
-        StoreError::MailboxExists | StoreError::MailboxName | StoreError::TooManyKeywords => Kind::Refused,
+        StoreError::MailboxExists
+        | StoreError::MailboxName
+        | StoreError::TooManyKeywords
+        | StoreError::TooManyMailboxes => Kind::Refused,
         StoreError::Damaged(_) => Kind::Damaged,
         StoreError::Full | StoreError::Failed(_) | StoreError::Closing | StoreError::InUse => Kind::Unavailable,
     }

@@ -1,6 +1,8 @@
 //! The store, seen from outside: its promises against models, concurrent clients and crashes.
 
 mod concurrent;
+mod crash;
+mod deliveries;
 
 mod mailboxes;
 mod model;

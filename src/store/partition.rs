@@ -262,5 +262,6 @@ fn commit(inner: &Arc<Inner>, transaction: Transaction<'_>, durability: Durabili
     }
     let released = published.released;
     changes::publish(inner, published);
+    failpoint::reach("group.published");
     Ok(released)
 }

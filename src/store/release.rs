@@ -5,7 +5,7 @@
 //! kept, so nothing is ever removed too early.
 
 use super::{
-    StoreError,
+    StoreError, failpoint,
     key::end_of,
     metadata::Table,
     transaction::Transaction,
@@ -62,6 +62,7 @@ pub(super) fn step(transaction: &mut Transaction<'_>, partition: u16) -> Result<
         _ => error!("a row of released messages is damaged; their records stay"),
     }
     transaction.batch().delete(Table::Outbox, key);
+    failpoint::reach("release.before_commit");
     Ok(true)
 }
 

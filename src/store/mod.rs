@@ -35,6 +35,8 @@ mod release;
 mod repeat;
 mod search;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod upkeep;
 mod vanished;

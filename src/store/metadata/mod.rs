@@ -45,7 +45,8 @@ pub(super) enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 13] = [
+    /// Every table.
+    pub(super) const ALL: [Self; 13] = [
         Self::System,
         Self::Directory,
         Self::Mailbox,

@@ -364,3 +364,33 @@ pub const CONTROL_EVENT_OCTETS_MAX: usize = 4 * 1024 * 1024;
 
 /// Events of a task that wait for a slow client; then the task waits.
 pub const CONTROL_EVENTS_WAITING_MAX: usize = 64;
+
+/// Messages of one import: some 500 MiB of memory for where they are. More are imported in parts.
+pub const IMPORT_MESSAGES_MAX: usize = 5_000_000;
+
+/// Octets of one imported message; it is held in memory.
+pub const IMPORT_MESSAGE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
+
+/// Octets of a header that are looked at for the date of an imported message.
+pub const IMPORT_HEADER_OCTETS_MAX: u64 = 256 * 1024;
+
+/// Octets read at once from a file that is imported.
+pub const IMPORT_READ_OCTETS: usize = 256 * 1024;
+
+/// Messages that are imported or exported at once: with one fsync, and one progress line.
+pub const IMPORT_GROUP_MESSAGES: usize = 64;
+
+/// Octets that are imported or exported at once. Well below [`GROUP_OCTETS_MAX`].
+pub const IMPORT_GROUP_OCTETS: u64 = 4 * 1024 * 1024;
+
+/// Words, operators and parentheses of one query of an administrator.
+pub const QUERY_TOKENS_MAX: usize = 500;
+
+/// Messages that one search of an administrator shows.
+pub const SEARCH_HITS_SHOWN_MAX: usize = 100_000;
+
+/// Octets of a header that are shown; within one event of the control socket, escapes included.
+pub const SHOWN_HEADER_OCTETS_MAX: u64 = 256 * 1024;
+
+/// Parts of a message that are shown.
+pub const SHOWN_PARTS_MAX: usize = 1000;

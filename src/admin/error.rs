@@ -1,5 +1,6 @@
 //! Why a task failed, here and on the wire.
 
+use super::QueryError;
 use crate::{accounts::AccountsError, store::StoreError};
 use serde::{Deserialize, Serialize};
 use std::{io, path::PathBuf};
@@ -16,6 +17,15 @@ pub enum AdminError {
     /// A file or folder cannot be used.
     #[error("{}: {_1}", _0.display())]
     File(PathBuf, io::Error),
+    /// A mailbox cannot be made.
+    #[error("mailbox {0}: {1}")]
+    Mailbox(String, StoreError),
+    /// The query is not understood.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// What was exported does not read back as it was written.
+    #[error("{} does not read back as it was written", .0.display())]
+    ReadBack(PathBuf),
     /// There is no server and the store cannot be opened either.
     #[error("data folder {}: {_1}", _0.display())]
     Open(PathBuf, StoreError),
@@ -55,8 +65,11 @@ impl From<&AdminError> for Failure {
     fn from(error: &AdminError) -> Self {
         let kind = match error {
             AdminError::Accounts(error) => accounts_kind(error),
-            AdminError::Store(error) | AdminError::Open(_, error) => store_kind(error),
+            AdminError::Store(error) | AdminError::Open(_, error) | AdminError::Mailbox(_, error) => store_kind(error),
             AdminError::File(_, error) if error.kind() == io::ErrorKind::NotFound => Kind::NotFound,
+            AdminError::Query(_) => Kind::Refused,
+            AdminError::File(_, error) if error.kind() == io::ErrorKind::AlreadyExists => Kind::Refused,
+            AdminError::ReadBack(_) => Kind::Damaged,
             AdminError::File(..) | AdminError::Control(..) | AdminError::Stopped => Kind::Unavailable,
         };
         Self { kind, message: error.to_string() }

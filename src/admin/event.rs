@@ -1,11 +1,12 @@
 //! What a task answers, piece by piece.
 
-use super::{AdminError, Failure, Figures};
+use super::{AdminError, Explained, Exported, Failure, Figures, FoundMessage, Imported, Shown};
 use crate::{
     accounts::Alias,
     mail::{Address, Domain},
 };
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 /// One piece of a task's answer; one line on the control socket.
@@ -84,6 +85,22 @@ pub enum Item {
         /// What it is for.
         reason: String,
     },
+    /// A message found.
+    Found(FoundMessage),
+    /// Something that was not imported.
+    Skipped {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Something stored that is damaged.
+    Damage {
+        /// Which content or message.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// What a task has come to.
@@ -103,6 +120,37 @@ pub enum Done {
     },
     /// Every figure.
     Statistics(Figures),
+    /// So many messages were found, and so many of them shown.
+    Found {
+        /// Found.
+        found: u64,
+        /// Shown.
+        shown: u64,
+    },
+    /// A message.
+    Message(Box<Shown>),
+    /// A verdict.
+    Explained(Box<Explained>),
+    /// Mail was imported.
+    Imported(Imported),
+    /// Mail was exported.
+    Exported(Exported),
+    /// Indexes were built again.
+    Rebuilt {
+        /// Accounts.
+        accounts: u64,
+        /// Messages in them.
+        messages: u64,
+    },
+    /// Contents were verified.
+    Verified {
+        /// Contents and pack indexes read.
+        contents: u64,
+        /// Octets of these, decoded.
+        octets: u64,
+        /// How many are damaged.
+        damaged: u64,
+    },
 }
 
 /// Where a task puts its events. Waits where the receiver is slow.

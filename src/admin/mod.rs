@@ -12,25 +12,39 @@
 
 mod account;
 mod alias;
+mod archive;
 mod connect;
 mod control;
+mod date;
 mod domain;
 mod error;
 mod event;
+mod export;
+mod import;
+mod message;
 mod open;
+mod query;
 mod request;
+mod search;
 mod statistics;
+mod upkeep;
 
 pub use crate::accounts::{Alias, AliasName};
+pub use archive::Form;
 pub use connect::{Connection, Running};
 pub use control::Socket;
 pub use error::{AdminError, Failure, Kind};
 pub use event::{Done, Event, Item, Progress, Stage};
+pub use export::Exported;
+pub use import::Imported;
+pub use message::{Explained, Judged, JudgedReason, JudgedSender, MessagePlace, Shown, ShownPart};
 pub use open::{make_data_folder, store_settings};
+pub use query::QueryError;
 pub use request::{Request, Run, Secret};
+pub use search::FoundMessage;
 pub use statistics::Figures;
 
-use crate::{accounts::Accounts, clock::Clock, limits, store::Store};
+use crate::{accounts::Accounts, limits, store::Store};
 use event::Events;
 use tokio::sync::mpsc;
 
@@ -39,14 +53,13 @@ use tokio::sync::mpsc;
 pub struct Admin {
     store: Store,
     accounts: Accounts,
-    clock: Clock,
     hostname: String,
 }
 
 impl Admin {
     /// On the parts of a running server.
-    pub fn new(store: Store, accounts: Accounts, clock: Clock, hostname: String) -> Self {
-        Self { store, accounts, clock, hostname }
+    pub fn new(store: Store, accounts: Accounts, hostname: String) -> Self {
+        Self { store, accounts, hostname }
     }
 
     /// Starts a task. It stops at its next event where the receiver is dropped.
@@ -84,6 +97,20 @@ impl Admin {
             Request::AliasList => alias::list(self, events).await,
             Request::AliasRemove { name, run } => alias::remove(self, &name, run).await,
             Request::Statistics => statistics::statistics(self).await,
+            Request::Search { account, query, count } => search::search(self, &account, (&query, count), events).await,
+            Request::MessageShow(place) => message::show(self, &place).await,
+            Request::MessageExplain(place) => message::explain(self, &place),
+            Request::Import { account, source, mailbox, form } => {
+                let plan = import::Plan { account: &account, source, mailbox, form };
+                import::import(self, plan, events).await
+            }
+            Request::Export { account, destination, mailbox, form } => {
+                let plan = export::Plan { account: &account, destination, mailbox, form };
+                export::export(self, plan, events).await
+            }
+            Request::IndexRebuild { account } => upkeep::rebuild_indexes(self, account.as_ref(), events).await,
+            Request::BlobVerify => upkeep::verify(self, events).await,
+            Request::BlobPack => upkeep::pack(self).await,
         }
     }
 }

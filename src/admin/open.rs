@@ -33,7 +33,7 @@ impl Admin {
         let store = store.map_err(|error| AdminError::Open(data.clone(), error))?;
         let accounts = Accounts::new(store.clone(), Clock::real())?;
         accounts.finish_removals().await?;
-        Ok(Self::new(store, accounts, Clock::real(), config.hostname()))
+        Ok(Self::new(store, accounts, config.hostname()))
     }
 
     /// Closes a store that was opened for one task.

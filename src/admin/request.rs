@@ -1,11 +1,12 @@
 //! What can be asked for.
 
+use super::{Form, MessagePlace};
 use crate::{
     accounts::{Alias, AliasName},
     mail::{Address, Domain},
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 /// One task with what it needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,6 +70,50 @@ pub enum Request {
     },
     /// Counts everything.
     Statistics,
+    /// Searches an account.
+    Search {
+        /// The account.
+        account: Address,
+        /// What to find.
+        query: String,
+        /// How many messages to show at most.
+        count: usize,
+    },
+    /// Shows a message.
+    MessageShow(MessagePlace),
+    /// Explains the verdict on a message.
+    MessageExplain(MessagePlace),
+    /// Imports mail from files.
+    Import {
+        /// The account that gets it.
+        account: Address,
+        /// A file or folder, as an absolute path.
+        source: PathBuf,
+        /// The mailbox that the source's root becomes; INBOX unless told otherwise.
+        mailbox: Option<String>,
+        /// The form, where its look does not tell.
+        form: Option<Form>,
+    },
+    /// Exports mail into files.
+    Export {
+        /// The account.
+        account: Address,
+        /// A folder that does not exist or is empty, as an absolute path.
+        destination: PathBuf,
+        /// One mailbox, or all of them.
+        mailbox: Option<String>,
+        /// The form.
+        form: Form,
+    },
+    /// Builds text indexes again.
+    IndexRebuild {
+        /// One account, or all of them.
+        account: Option<Address>,
+    },
+    /// Reads and checks every content.
+    BlobVerify,
+    /// Moves what is fresh into packs now.
+    BlobPack,
 }
 
 impl Request {
@@ -87,6 +132,14 @@ impl Request {
             Self::AliasList => "alias list",
             Self::AliasRemove { .. } => "alias remove",
             Self::Statistics => "stats",
+            Self::Search { .. } => "search",
+            Self::MessageShow(_) => "message show",
+            Self::MessageExplain(_) => "message explain",
+            Self::Import { .. } => "import",
+            Self::Export { .. } => "export",
+            Self::IndexRebuild { .. } => "index rebuild",
+            Self::BlobVerify => "blob verify",
+            Self::BlobPack => "blob pack",
         }
     }
 }

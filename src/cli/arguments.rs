@@ -60,8 +60,19 @@ impl SettingArguments {
 pub(super) enum Command {
     /// Run the server until SIGTERM or SIGINT
     Serve,
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     #[command(flatten)]
     Task(Task),
+}
+
+#[derive(Clone, Copy, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Say whether the configuration is right, and where not
+    Check,
+    /// Print every setting with its default, unit and reason
+    Default,
 }
 
 /// Tasks, which the running server does, or this process where none runs.
@@ -76,8 +87,122 @@ pub(super) enum Task {
     /// Further addresses of accounts
     #[command(subcommand)]
     Alias(AliasTask),
+    /// Store mail from an mbox file, a Maildir, or .eml files
+    Import(ImportArguments),
+    /// Write mail to mbox files, a Maildir, or .eml files
+    Export(ExportArguments),
+    /// Find messages of an account
+    Search(SearchArguments),
+    /// One message
+    #[command(subcommand)]
+    Message(MessageTask),
+    /// Text indexes
+    #[command(subcommand)]
+    Index(IndexTask),
+    /// Stored contents
+    #[command(subcommand)]
+    Blob(BlobTask),
     /// Count everything
     Stats,
+}
+
+#[derive(Args)]
+pub(super) struct ImportArguments {
+    /// The account that gets the mail
+    pub(super) account: Address,
+    /// A file or folder
+    pub(super) source: PathBuf,
+    /// The mailbox for the source's root; those below it go below it [default: INBOX]
+    #[arg(long)]
+    pub(super) mailbox: Option<String>,
+    /// What the source is, where its look does not tell
+    #[arg(long)]
+    pub(super) form: Option<FormArgument>,
+}
+
+#[derive(Args)]
+pub(super) struct ExportArguments {
+    /// The account
+    pub(super) account: Address,
+    /// A folder that does not exist yet, or is empty
+    pub(super) destination: PathBuf,
+    /// One mailbox [default: all]
+    #[arg(long)]
+    pub(super) mailbox: Option<String>,
+    /// What to write; only maildir keeps flags and dates
+    #[arg(long, default_value = "maildir")]
+    pub(super) form: FormArgument,
+}
+
+/// How mail lies in files.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum FormArgument {
+    /// A file for each mailbox
+    Mbox,
+    /// A folder for each mailbox, in the manner of Maildir++
+    Maildir,
+    /// A file for each message, octet for octet
+    Eml,
+}
+
+#[derive(Args)]
+#[command(after_help = QUERIES)]
+pub(super) struct SearchArguments {
+    /// The account
+    pub(super) account: Address,
+    /// Words that must all occur, and operators
+    pub(super) query: Vec<String>,
+    /// Messages to show
+    #[arg(long, default_value_t = 50)]
+    pub(super) count: usize,
+}
+
+const QUERIES: &str = "\
+Words are found in header and text, also inside longer words. Further:
+  \"several words\"   as they stand
+  -word             not
+  a OR b            either; parentheses group
+  from: to: cc: bcc: subject:   in that field
+  in:Sent           in that mailbox
+  is:unread         read, starred, answered, draft, deleted
+  larger:10M smaller:500K   octets
+  after:2026-01-31 before:2026-02-28   day of arrival
+  newer_than:7d older_than:1y   m is 30 days
+Give a query that begins with - behind --";
+
+#[derive(Subcommand)]
+pub(super) enum MessageTask {
+    /// Show date, flags, parts and header of a message
+    Show(PlaceArguments),
+    /// Show why a message was judged as it was
+    Explain(PlaceArguments),
+}
+
+#[derive(Args)]
+pub(super) struct PlaceArguments {
+    /// The account
+    pub(super) account: Address,
+    /// The mailbox
+    pub(super) mailbox: String,
+    /// The UID, as `search` prints it
+    pub(super) uid: u32,
+}
+
+#[derive(Subcommand)]
+pub(super) enum IndexTask {
+    /// Build text indexes again; searches stay right meanwhile
+    Rebuild {
+        /// One account [default: all]
+        account: Option<Address>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum BlobTask {
+    /// Read and check every content
+    Verify,
+    /// Move what is fresh into packs now
+    Pack,
 }
 
 #[derive(Subcommand)]

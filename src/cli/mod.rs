@@ -10,10 +10,14 @@ mod failure;
 mod log;
 mod output;
 mod password;
+mod progress;
 mod task;
 
-use crate::{config::Config, server::Server};
-use arguments::{Arguments, Command};
+use crate::{
+    config::{Config, TEMPLATE},
+    server::Server,
+};
+use arguments::{Arguments, Command, ConfigCommand};
 use clap::Parser as _;
 use failure::Failed;
 use std::process::ExitCode;
@@ -42,6 +46,14 @@ async fn command(arguments: Arguments, config: Config) -> Result<(), Failed> {
         Command::Serve => {
             log::start(&config, None);
             Ok(Server::start(config).await?.run().await?)
+        }
+        Command::Config(ConfigCommand::Check) => {
+            println!("the configuration is right");
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Default) => {
+            print!("{TEMPLATE}");
+            Ok(())
         }
         Command::Task(task) => {
             log::start(&config, Some(log::QUIET));

@@ -1,6 +1,6 @@
 //! What is printed of a task's answer.
 
-use crate::admin::{Done, Figures, Item};
+use crate::admin::{Done, Explained, Exported, Figures, FoundMessage, Item, Shown};
 use std::io::{Write as _, stdout};
 
 /// The form of what is printed.
@@ -32,8 +32,15 @@ impl Output {
 }
 
 /// Prints a line. Whoever reads may have read enough, as `head` does: that is no error.
+///
+/// Subjects and headers are a stranger's: control characters that would move the terminal are shown as such.
 fn line(text: &str) {
-    let _ = writeln!(stdout(), "{text}");
+    let harmless = |character: char| match character {
+        '\n' | '\t' => character,
+        control if control.is_control() => '\u{fffd}',
+        other => other,
+    };
+    let _ = writeln!(stdout(), "{}", text.chars().map(harmless).collect::<String>());
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -54,6 +61,12 @@ fn item_text(item: &Item) -> String {
             format!("{}\t{}", alias.name, targets.join(" "))
         }
         // As it stands in a zone file, so that it can be pasted.
+        Item::Found(found) => {
+            let FoundMessage { mailbox, uid, date, from, subject, octets } = found;
+            format!("{date}\t{mailbox}\t{uid}\t{from}\t{subject}\t{}", size(*octets))
+        }
+        Item::Skipped { file, reason } => format!("skipped {}: {reason}", file.display()),
+        Item::Damage { place, what } => format!("damaged {place}: {what}"),
         Item::Record { name, kind, data, reason } => format!("; {reason}\n{name}\tIN\t{kind}\t{data}"),
     }
 }
@@ -67,7 +80,82 @@ fn done_text(done: &Done) -> String {
             format!("would be removed with {mailboxes} and {messages} ({}); nothing was changed", size(*octets))
         }
         Done::Statistics(figures) => statistics(figures),
+        Done::Found { found, shown } if found > shown => format!("{shown} of {}", count(*found, "message")),
+        Done::Found { found, .. } => count(*found, "message"),
+        Done::Message(shown) => message(shown),
+        Done::Explained(explained) => explanation(explained),
+        Done::Imported(imported) => format!(
+            "imported {} ({}) into {}, each read back and compared; {} skipped",
+            count(imported.messages, "message"),
+            size(imported.octets),
+            count(imported.mailboxes, "mailbox"),
+            imported.skipped
+        ),
+        Done::Exported(exported) => exported_text(exported),
+        Done::Rebuilt { accounts, messages } => {
+            format!("indexed {} of {} again", count(*messages, "message"), count(*accounts, "account"))
+        }
+        Done::Verified { contents, octets, damaged } => {
+            format!("read {} ({}); {damaged} damaged", count(*contents, "content"), size(*octets))
+        }
     }
+}
+
+fn exported_text(exported: &Exported) -> String {
+    let mut text = format!(
+        "exported {} ({}) of {}, each read back and compared",
+        count(exported.messages, "message"),
+        size(exported.octets),
+        count(exported.mailboxes, "mailbox")
+    );
+    if exported.changed > 0 {
+        text += &format!("; {} with line ends made regular, which eml would keep", exported.changed);
+    }
+    text
+}
+
+fn message(shown: &Shown) -> String {
+    let mut lines = vec![
+        row("date", &shown.date),
+        row("size", &size(shown.octets)),
+        row("content", &shown.content),
+        row("flags", &shown.flags.join(" ")),
+    ];
+    lines.extend(shown.parts.iter().map(|part| {
+        let name = part.filename.as_deref().unwrap_or_default();
+        row("part", format!("{} ({}) {name}", part.media_type, size(part.octets)).trim_end())
+    }));
+    format!("{}\n\n{}", lines.join("\n"), shown.header.replace("\r\n", "\n").trim_end())
+}
+
+fn explanation(explained: &Explained) -> String {
+    let mut lines =
+        vec![row("date", &explained.date), row("from", &explained.from), row("subject", &explained.subject)];
+    let Some(judged) = &explained.verdict else {
+        lines.push(row("verdict", "not judged: sent by a user, appended by a client, or imported"));
+        return lines.join("\n");
+    };
+    let percent = judged.probability * 100.0;
+    lines.push(row("verdict", &format!("{}, {percent:.2} % likely to be spam", judged.disposition)));
+    lines.push(row("model", &judged.model));
+    lines.extend(
+        judged
+            .authentication
+            .iter()
+            .map(|check| row(&check.method, format!("{} {}", check.outcome, check.domain).trim_end())),
+    );
+    lines.push("for spam (+) and against it (-), in log-odds:".to_owned());
+    lines.extend(
+        judged
+            .reasons
+            .iter()
+            .map(|reason| format!("  {:+7.2}  {:<20} {}", reason.weight, reason.signal, reason.evidence)),
+    );
+    lines.join("\n")
+}
+
+fn row(name: &str, value: &str) -> String {
+    format!("{name:<16}{value}")
 }
 
 fn statistics(figures: &Figures) -> String {
@@ -78,12 +166,12 @@ fn statistics(figures: &Figures) -> String {
         ("mailboxes", figures.mailboxes.to_string()),
         ("messages", format!("{} ({})", figures.messages, size(figures.octets))),
         ("received", size(figures.raw_octets)),
-        ("stored", format!("{} in {} and not yet packed", size(figures.stored_octets), count(figures.packs, "pack"))),
-        ("not yet packed", size(figures.fresh_octets)),
+        ("stored", format!("{} in {}", size(figures.stored_octets), count(figures.packs, "pack"))),
+        ("of it unpacked", size(figures.fresh_octets)),
         ("attachments", format!("{} ({})", figures.attachments, size(figures.attachment_octets))),
         ("unique ones", format!("{} ({})", figures.unique_attachments, size(figures.unique_attachment_octets))),
     ]
-    .map(|(name, value)| format!("{name:<16}{value}"))
+    .map(|(name, value)| row(name, &value))
     .join("\n")
 }
 

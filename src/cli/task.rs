@@ -1,15 +1,20 @@
 //! Tasks: from arguments to a request, from events to what is printed.
 
 use super::{
-    arguments::{AccountTask, AliasTask, DomainTask, DryRun, Task},
+    arguments::{
+        AccountTask, AliasTask, BlobTask, DomainTask, DryRun, FormArgument, IndexTask, MessageTask, PlaceArguments,
+        Task,
+    },
     failure::Failed,
     output::Output,
     password,
+    progress::Bar,
 };
 use crate::{
-    admin::{Alias, Connection, Done, Event, Request, Run},
+    admin::{Alias, Connection, Done, Event, Failure, Form, Kind, MessagePlace, Request, Run},
     config::Config,
 };
+use std::path::{Path, PathBuf};
 
 /// Runs one task and prints what it answers.
 pub(super) async fn run(config: &Config, task: Task, output: Output) -> Result<(), Failed> {
@@ -17,16 +22,33 @@ pub(super) async fn run(config: &Config, task: Task, output: Output) -> Result<(
     let connection = Connection::open(config).await?;
     let done = follow(&connection, request, output).await;
     connection.close().await;
-    output.done(&done?);
-    Ok(())
+    let done = done?;
+    output.done(&done);
+    match damaged(&done) {
+        0 => Ok(()),
+        damaged => {
+            let message = format!("{damaged} damaged; each is named above");
+            Err(Failure { kind: Kind::Damaged, message }.into())
+        }
+    }
+}
+
+/// What a task found damaged though it went on.
+fn damaged(done: &Done) -> u64 {
+    match done {
+        Done::Verified { damaged, .. } => *damaged,
+        Done::Exported(exported) => exported.damaged,
+        _ => 0,
+    }
 }
 
 async fn follow(connection: &Connection, request: Request, output: Output) -> Result<Done, Failed> {
     let mut running = connection.start(request).await?;
+    let mut bar = Bar::new();
     while let Some(event) = running.next().await? {
         match event {
-            Event::Progress(_) => {}
-            Event::Item(item) => output.item(&item),
+            Event::Progress(progress) => bar.show(progress),
+            Event::Item(item) => bar.aside(|| output.item(&item)),
             Event::Done(done) => return Ok(done),
             Event::Failed(failure) => return Err(failure.into()),
         }
@@ -59,8 +81,53 @@ fn request(task: Task) -> Result<Request, Failed> {
             AliasTask::List => Request::AliasList,
             AliasTask::Remove { alias, dry_run } => Request::AliasRemove { name: alias, run: dry_run.run() },
         },
+        Task::Import(arguments) => Request::Import {
+            account: arguments.account,
+            source: absolute(&arguments.source)?,
+            mailbox: arguments.mailbox,
+            form: arguments.form.map(FormArgument::form),
+        },
+        Task::Export(arguments) => Request::Export {
+            account: arguments.account,
+            destination: absolute(&arguments.destination)?,
+            mailbox: arguments.mailbox,
+            form: arguments.form.form(),
+        },
+        Task::Search(arguments) => {
+            let (account, count) = (arguments.account, arguments.count);
+            Request::Search { account, query: arguments.query.join(" "), count }
+        }
+        Task::Message(MessageTask::Show(place)) => Request::MessageShow(place.place()),
+        Task::Message(MessageTask::Explain(place)) => Request::MessageExplain(place.place()),
+        Task::Index(IndexTask::Rebuild { account }) => Request::IndexRebuild { account },
+        Task::Blob(BlobTask::Verify) => Request::BlobVerify,
+        Task::Blob(BlobTask::Pack) => Request::BlobPack,
         Task::Stats => Request::Statistics,
     })
+}
+
+/// The server has a working folder of its own.
+fn absolute(path: &Path) -> Result<PathBuf, Failed> {
+    std::path::absolute(path).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        Failure { kind: Kind::NotFound, message }.into()
+    })
+}
+
+impl FormArgument {
+    fn form(self) -> Form {
+        match self {
+            Self::Mbox => Form::Mbox,
+            Self::Maildir => Form::Maildir,
+            Self::Eml => Form::Eml,
+        }
+    }
+}
+
+impl PlaceArguments {
+    fn place(self) -> MessagePlace {
+        MessagePlace { account: self.account, mailbox: self.mailbox, uid: self.uid }
+    }
 }
 
 impl DryRun {

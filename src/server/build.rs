@@ -166,8 +166,8 @@ impl Listening {
     }
 
     fn admin(&self) -> Admin {
-        let imap::Services { store, accounts, clock, hostname, .. } = self.parts.imap.clone();
-        Admin::new(store, accounts, clock, hostname)
+        let imap::Services { store, accounts, hostname, .. } = self.parts.imap.clone();
+        Admin::new(store, accounts, hostname)
     }
 
     fn service(&self, kind: Kind, listener: Listener) -> impl Future<Output = io::Result<()>> + Send + use<> {

@@ -1,12 +1,26 @@
-//! Name look-ups with a cache. hickory's owner.
+//! Name look-ups with a cache, and a small name server for tests and the tour.
 //!
-//! Every failure has a defined outcome: [`DnsError`] says whether the name does not exist or the
-//! answer could not be had.
+//! Owns: hickory; every question that the server asks the DNS. Promises: a question ends within the settings' time-out times
+//! attempts; an answer cut short by UDP is asked for again by TCP; each failure has one meaning, a [`DnsError`], so that the
+//! protocols above can say what follows from it; what a name server puts into an answer beside the question (records of other
+//! names) is not believed. Positive and negative answers are kept for as long as their zone says, failures never. Never: uses
+//! `/etc/hosts` or search domains, since mail names are absolute; validates DNSSEC. Nothing is logged.
+//!
+//! RFC 1034, RFC 1035 §4 and §5 (master files: $ORIGIN, $TTL, A, AAAA, CNAME, MX, NS, PTR, SOA, TXT), RFC 2308 (negative answers),
+//! RFC 3596, RFC 6891 (payload size), RFC 7505. Not implemented: RFC 4033 (DNSSEC), RFC 1035 §5.1 $INCLUDE, RFC 4592 (wildcards).
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+mod master_file;
+mod name;
+mod resolver;
+mod zone;
+mod zone_server;
+
+pub use master_file::ZoneError;
+pub use resolver::Resolver;
+pub use zone::Zone;
+pub use zone_server::{Failure, ZoneServer, ZoneServerBuilder};
+
+use std::{net::SocketAddr, time::Duration};
 
 /// Where and how names are asked for.
 #[derive(Clone, Debug)]
@@ -45,64 +59,4 @@ pub struct MailExchange {
     pub preference: u16,
     /// Host, without a final dot. Empty for a null MX (RFC 7505).
     pub host: String,
-}
-
-/// A caching resolver. Clones share the cache.
-#[derive(Clone)]
-pub struct Resolver(());
-
-impl Resolver {
-    /// Makes a resolver; does not ask anything yet.
-    pub fn new(settings: &Settings) -> std::io::Result<Self> {
-        let _ = settings;
-        unimplemented!("frame: dns")
-    }
-
-    /// TXT records, the strings of each joined (RFC 7208 §3.3).
-    pub async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsError> {
-        let _ = name;
-        unimplemented!("frame: dns")
-    }
-
-    /// A records.
-    pub async fn ipv4(&self, name: &str) -> Result<Vec<Ipv4Addr>, DnsError> {
-        let _ = name;
-        unimplemented!("frame: dns")
-    }
-
-    /// AAAA records.
-    pub async fn ipv6(&self, name: &str) -> Result<Vec<Ipv6Addr>, DnsError> {
-        let _ = name;
-        unimplemented!("frame: dns")
-    }
-
-    /// MX records by preference.
-    pub async fn mx(&self, name: &str) -> Result<Vec<MailExchange>, DnsError> {
-        let _ = name;
-        unimplemented!("frame: dns")
-    }
-
-    /// Names of an address (PTR), without a final dot.
-    pub async fn ptr(&self, ip: IpAddr) -> Result<Vec<String>, DnsError> {
-        let _ = ip;
-        unimplemented!("frame: dns")
-    }
-}
-
-/// A small authoritative name server over a zone file, on UDP and TCP of a loopback port: for tests
-/// and for the quickstart tour, so that both ask real questions in real packets.
-pub struct ZoneServer(());
-
-impl ZoneServer {
-    /// Reads the zone (RFC 1035 §5 master file) and serves it on `127.0.0.1` until dropped; names
-    /// outside it get NXDOMAIN.
-    pub async fn start(zone: &str) -> std::io::Result<Self> {
-        let _ = zone;
-        unimplemented!("frame: dns")
-    }
-
-    /// The address to put into [`Settings::servers`].
-    pub fn address(&self) -> SocketAddr {
-        unimplemented!("frame: dns")
-    }
 }

@@ -1,0 +1,147 @@
+//! Questions to the configured resolvers.
+
+use super::{DnsError, MailExchange, Settings, name};
+use hickory_proto::{
+    op::ResponseCode,
+    rr::{Name, RData, RecordType},
+};
+use hickory_resolver::{
+    TokioResolver,
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
+    lookup::Lookup,
+    net::{DnsError as Failure, NetError, runtime::TokioRuntimeProvider},
+    system_conf,
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Aliases that are followed within one answer; hickory follows no more itself.
+const ALIASES_MAX: usize = 8;
+
+/// A caching resolver. Clones share the cache.
+#[derive(Clone)]
+pub struct Resolver {
+    hickory: TokioResolver,
+    /// How long one question may take with every attempt and alias.
+    patience: Duration,
+}
+
+impl Resolver {
+    /// Makes a resolver; does not ask anything yet. Fails only where `servers` is empty and `/etc/resolv.conf` cannot be read.
+    pub fn new(settings: &Settings) -> std::io::Result<Self> {
+        let servers = if settings.servers.is_empty() {
+            let (configuration, _) = system_conf::read_system_conf().map_err(std::io::Error::other)?;
+            configuration.name_servers
+        } else {
+            settings.servers.iter().map(|server| name_server(*server)).collect()
+        };
+        let configuration = ResolverConfig::from_name_servers(servers);
+        let mut builder = TokioResolver::builder_with_config(configuration, TokioRuntimeProvider::default());
+        let options = builder.options_mut();
+        options.timeout = settings.timeout;
+        // hickory counts the tries after the first one.
+        options.attempts = settings.attempts.saturating_sub(1);
+        options.cache_size = settings.cache_entries;
+        options.use_hosts_file = ResolveHosts::Never;
+        let hickory = builder.build().map_err(std::io::Error::other)?;
+        let attempts = u32::try_from(settings.attempts.max(1)).unwrap_or(u32::MAX);
+        Ok(Self { hickory, patience: settings.timeout.saturating_mul(attempts) })
+    }
+
+    /// TXT records, the strings of each joined (RFC 7208 §3.3).
+    pub async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsError> {
+        self.ask(name::absolute(name)?, RecordType::TXT, |data| match data {
+            RData::TXT(txt) => Some(txt.txt_data.concat()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// A records.
+    pub async fn ipv4(&self, name: &str) -> Result<Vec<Ipv4Addr>, DnsError> {
+        self.ask(name::absolute(name)?, RecordType::A, |data| match data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        })
+        .await
+    }
+
+    /// AAAA records.
+    pub async fn ipv6(&self, name: &str) -> Result<Vec<Ipv6Addr>, DnsError> {
+        self.ask(name::absolute(name)?, RecordType::AAAA, |data| match data {
+            RData::AAAA(address) => Some(address.0),
+            _ => None,
+        })
+        .await
+    }
+
+    /// MX records by preference.
+    pub async fn mx(&self, name: &str) -> Result<Vec<MailExchange>, DnsError> {
+        let asked = self.ask(name::absolute(name)?, RecordType::MX, |data| match data {
+            RData::MX(mx) => Some(MailExchange { preference: mx.preference, host: name::text(&mx.exchange) }),
+            _ => None,
+        });
+        let mut exchanges = asked.await?;
+        exchanges.sort_by_key(|exchange| exchange.preference);
+        Ok(exchanges)
+    }
+
+    /// Names of an address (PTR), without a final dot.
+    pub async fn ptr(&self, ip: IpAddr) -> Result<Vec<String>, DnsError> {
+        self.ask(Name::from(ip), RecordType::PTR, |data| match data {
+            RData::PTR(host) => Some(name::text(&host.0)),
+            _ => None,
+        })
+        .await
+    }
+
+    /// hickory itself, lent to `authentication` for mail_auth, so that both keep one cache.
+    pub(crate) fn hickory(&self) -> TokioResolver {
+        self.hickory.clone()
+    }
+
+    async fn ask<T>(&self, name: Name, wanted: RecordType, read: fn(&RData) -> Option<T>) -> Result<Vec<T>, DnsError> {
+        let asked = tokio::time::timeout(self.patience, self.hickory.lookup(name, wanted)).await;
+        let answer = asked.map_err(|_| DnsError::Temporary)?.map_err(|failure| meaning(&failure))?;
+        let found = records(&answer, read);
+        if found.is_empty() { Err(DnsError::NoRecord) } else { Ok(found) }
+    }
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for connection in &mut connections {
+        connection.port = address.port();
+    }
+    NameServerConfig::new(address.ip(), true, connections)
+}
+
+/// The records that answer the question: those of the name and of the names that it is an alias for.
+fn records<T>(answer: &Lookup, read: fn(&RData) -> Option<T>) -> Vec<T> {
+    let mut names = vec![answer.query().name()];
+    for record in answer.answers() {
+        if let RData::CNAME(target) = &record.data
+            && names.len() <= ALIASES_MAX
+            && names.contains(&&record.name)
+        {
+            names.push(&target.0);
+        }
+    }
+    let ours = answer.answers().iter().filter(|record| names.contains(&&record.name));
+    ours.filter_map(|record| read(&record.data)).collect()
+}
+
+/// What a failure means to who asked.
+fn meaning(failure: &NetError) -> DnsError {
+    match failure {
+        NetError::Dns(Failure::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => DnsError::NoName,
+            ResponseCode::NoError => DnsError::NoRecord,
+            _ => DnsError::Temporary,
+        },
+        // Time-outs, refused connections, SERVFAIL, REFUSED, answers that cannot be read.
+        _ => DnsError::Temporary,
+    }
+}

@@ -394,3 +394,62 @@ pub const SHOWN_HEADER_OCTETS_MAX: u64 = 256 * 1024;
 
 /// Parts of a message that are shown.
 pub const SHOWN_PARTS_MAX: usize = 1000;
+/// Seconds that all checks of a message's sender but DMARC may take together (RFC 7208 §4.6.4 asks for 20 at least).
+pub const AUTHENTICATION_SECONDS: u64 = 20;
+
+/// Seconds that DMARC, which builds on the others, may take after them.
+pub const DMARC_SECONDS: u64 = 10;
+
+/// Terms of an SPF evaluation that ask the DNS (RFC 7208 §4.6.4).
+pub const SPF_TERMS_MAX: usize = 10;
+
+/// Answers without records in an SPF evaluation (RFC 7208 §4.6.4).
+pub const SPF_VOID_LOOKUPS_MAX: usize = 2;
+
+/// Hosts of an `mx` mechanism, and names of a client, that are looked at (RFC 7208 §4.6.4).
+pub const SPF_NAMES_MAX: usize = 10;
+
+/// Octets of one SPF record (RFC 7208 §3.4 wants 450 or so); over TCP a name server may send 65,535.
+pub const SPF_RECORD_OCTETS_MAX: usize = 8 * 1024;
+
+/// Octets of text that SPF macros may expand to; a domain name has 253.
+pub const SPF_EXPANSION_OCTETS_MAX: usize = 8 * 1024;
+
+/// Octets of an SPF explanation that are kept: it is meant for one reply (RFC 5321 §4.5.3.1.5).
+pub const SPF_EXPLANATION_OCTETS_MAX: usize = 480;
+
+/// DKIM signatures of one message that are verified, from the top; the rest is counted. Honest mail has one to four.
+pub const DKIM_SIGNATURES_MAX: usize = 10;
+
+/// Characters of a signature's `d=` and `s=` that are kept for a report.
+pub const DKIM_VALUE_CHARACTERS_MAX: usize = 255;
+
+/// Sets of an ARC chain (RFC 8617 §4.2.1).
+pub const ARC_SETS_MAX: usize = 50;
+
+/// Tags of one tag list (RFC 6376 §3.2); signatures define some twenty.
+pub const TAGS_MAX: usize = 64;
+
+/// Names of fields that one signature covers, repeated ones counted. Each is looked for among all fields.
+pub const SIGNED_NAMES_MAX: usize = 256;
+
+/// Octets of a header whose signatures are verified.
+pub const SIGNED_HEADER_OCTETS_MAX: usize = 512 * 1024;
+
+/// Fields of a header whose signatures are verified.
+pub const SIGNED_HEADER_FIELDS_MAX: usize = 2000;
+
+/// Octets of a From field that an author is looked for in.
+pub const FROM_OCTETS_MAX: usize = 64 * 1024;
+
+/// Bits of an RSA key that a signature may be made with (RFC 8301 §3.2).
+pub const RSA_KEY_BITS_MIN: usize = 1024;
+
+/// See [`RSA_KEY_BITS_MIN`]; a larger key costs CPU time and proves no more.
+pub const RSA_KEY_BITS_MAX: usize = 4096;
+
+/// Keys of one message's signatures that are asked for at once.
+pub const KEY_LOOKUPS_AT_ONCE: usize = 8;
+
+/// Names that a DMARC policy is looked for under (RFC 9989 §4.10).
+pub const DMARC_WALK_MAX: usize = 8;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admin;
+mod authentication;
 mod blob;
 mod config;
 mod end_to_end;

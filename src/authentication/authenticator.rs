@@ -1,0 +1,156 @@
+//! All checks of a message, side by side and within bounds.
+
+use super::{
+    DkimResult, DmarcPolicy, DmarcResult, Outcome, Report, SpfResult, arc,
+    dkim::{self, signatures},
+    dmarc::{Identifiers, dmarc},
+    header::{Author, SignedMessage},
+    iprev::iprev,
+    public_key::PublicKeys,
+    signature::Body,
+    spf,
+};
+use crate::{clock::Clock, dns::Resolver, limits, mail::ReversePath};
+use bytes::Bytes;
+use mail_auth::MessageAuthenticator;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// The connection that a message came over.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its address.
+    pub ip: IpAddr,
+    /// The name it gave in EHLO or HELO, as written.
+    pub helo: String,
+}
+
+/// Checks senders. Clones share the resolver's cache.
+#[derive(Clone)]
+pub struct Authenticator {
+    resolver: Resolver,
+    clock: Clock,
+}
+
+/// What the signatures of a message came to.
+struct Signatures {
+    dkim: Vec<DkimResult>,
+    arc: Outcome,
+}
+
+impl Authenticator {
+    /// Makes an authenticator on this resolver.
+    pub fn new(resolver: Resolver, clock: Clock) -> Self {
+        Self { resolver, clock }
+    }
+
+    /// SPF of one identity (RFC 7208 §4, check_host): `sender` is the reverse path, or
+    /// `postmaster@HELO` for a null one.
+    pub async fn spf(&self, ip: IpAddr, domain: &str, sender: &str, helo: &str) -> SpfResult {
+        self.spf_until(deadline(limits::AUTHENTICATION_SECONDS), ip, domain, sender, helo).await
+    }
+
+    /// Everything at once, within a bound on time and look-ups. What did not end in time is a
+    /// [`Outcome::TempError`]; the rest stands. Dropping the future gives up everything.
+    pub async fn verify(&self, client: &Client, reverse_path: &ReversePath, raw: &Bytes) -> Report {
+        let until = deadline(limits::AUTHENTICATION_SECONDS);
+        let (iprev, (spf_helo, spf_mail_from), signatures) = tokio::join!(
+            Box::pin(self.iprev_until(until, client.ip)),
+            Box::pin(self.spf_of_both(until, client, reverse_path)),
+            Box::pin(self.signatures_until(until, raw)),
+        );
+        let Signatures { dkim, arc } = signatures;
+        let identifiers = Identifiers { spf_mail_from: &spf_mail_from, dkim: &dkim };
+        let dmarc = Box::pin(self.dmarc(raw, &identifiers)).await;
+        Report { iprev, spf_helo, spf_mail_from, dkim, arc, dmarc }
+    }
+
+    async fn iprev_until(&self, until: Instant, ip: IpAddr) -> (Outcome, Option<String>) {
+        timeout_at(until, iprev(&self.resolver, ip)).await.unwrap_or((Outcome::TempError, None))
+    }
+
+    async fn spf_of_both(&self, until: Instant, client: &Client, reverse_path: &ReversePath) -> (SpfResult, SpfResult) {
+        let helo = client.helo.as_str();
+        let postmaster = format!("postmaster@{helo}");
+        let of_helo = self.spf_until(until, client.ip, helo, &postmaster, helo);
+        let Some(address) = reverse_path.address() else {
+            // RFC 7208 §2.4: a null reverse path is the postmaster of the HELO name.
+            let result = of_helo.await;
+            return (result.clone(), result);
+        };
+        let (domain, sender) = (address.domain().as_str(), address.to_string());
+        tokio::join!(of_helo, self.spf_until(until, client.ip, domain, &sender, helo))
+    }
+
+    async fn spf_until(&self, until: Instant, ip: IpAddr, domain: &str, sender: &str, helo: &str) -> SpfResult {
+        let query = spf::Query { ip, domain, sender, helo, receiver: "unknown", now: self.clock.now() };
+        let late = || SpfResult { outcome: Outcome::TempError, domain: domain.to_owned(), explanation: None };
+        timeout_at(until, spf::check_host(&self.resolver, &query)).await.unwrap_or_else(|_| late())
+    }
+
+    /// DKIM and ARC: the keys are asked for here, everything that takes CPU time is done elsewhere.
+    async fn signatures_until(&self, until: Instant, raw: &Bytes) -> Signatures {
+        let now = self.clock.now().seconds();
+        let Some(names) = key_names(raw, now) else { return Signatures::unread("the header is too large") };
+        if names.is_empty() && !has_signatures(raw) {
+            return Signatures { dkim: Vec::new(), arc: Outcome::None };
+        }
+        let keys = PublicKeys::fetch(&self.resolver, names, until).await;
+        let (raw, authenticator) = (raw.clone(), self.mail_auth());
+        // A panic of a parser that is not ours ends this task alone.
+        let verified = tokio::task::spawn_blocking(move || verify_signatures(&raw, &keys, &authenticator, now)).await;
+        verified.unwrap_or_else(|_| Signatures::unread("the signatures cannot be verified"))
+    }
+
+    async fn dmarc(&self, raw: &[u8], identifiers: &Identifiers<'_>) -> DmarcResult {
+        let author = Author::of(raw);
+        let authenticator = self.mail_auth();
+        let evaluated = dmarc(&self.resolver, &authenticator, &author, identifiers);
+        timeout_at(deadline(limits::DMARC_SECONDS), evaluated).await.unwrap_or_else(|_| {
+            let header_from = if let Author::Of(domain) = &author { Some(domain.to_string()) } else { None };
+            DmarcResult { outcome: Outcome::TempError, policy: DmarcPolicy::None, header_from }
+        })
+    }
+
+    /// mail_auth on our resolver, so that there is one cache.
+    fn mail_auth(&self) -> MessageAuthenticator {
+        MessageAuthenticator(self.resolver.hickory())
+    }
+}
+
+impl Signatures {
+    fn unread(reason: &str) -> Self {
+        let (domain, selector) = (String::new(), String::new());
+        let result = DkimResult { outcome: Outcome::PermError, domain, selector, reason: Some(reason.to_owned()) };
+        Self { dkim: vec![result], arc: Outcome::PermError }
+    }
+}
+
+fn deadline(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+/// The names of the keys that a message's signatures need; `None` where its header is not read.
+fn key_names(raw: &[u8], now: i64) -> Option<BTreeSet<String>> {
+    let message = SignedMessage::read(raw)?;
+    let mut names: BTreeSet<String> =
+        signatures(&message, now).iter().filter_map(dkim::DkimSignature::key_name).collect();
+    if let Ok(Some(chain)) = arc::Chain::read(&message, now) {
+        names.extend(chain.key_names());
+    }
+    Some(names)
+}
+
+/// Whether there is a signature or a part of a chain, well formed or not.
+fn has_signatures(raw: &[u8]) -> bool {
+    let names = ["DKIM-Signature", "ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
+    crate::message::header_fields(raw).any(|field| names.iter().any(|name| field.is(name)))
+}
+
+fn verify_signatures(raw: &[u8], keys: &PublicKeys, authenticator: &MessageAuthenticator, now: i64) -> Signatures {
+    let Some(message) = SignedMessage::read(raw) else { return Signatures::unread("the header is too large") };
+    let mut body = Body::new(message.body);
+    let dkim = dkim::verify(&message, &mut body, keys, authenticator, now);
+    let arc = arc::verify(&message, &mut body, keys, authenticator, now);
+    Signatures { dkim, arc }
+}

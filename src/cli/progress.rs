@@ -2,19 +2,25 @@
 
 use crate::admin::{Progress, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{IsTerminal as _, stderr};
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::{Duration, Instant},
+};
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows progress. Nothing is shown before the first.
 pub(super) struct Bar {
     bar: Option<ProgressBar>,
     is_terminal: bool,
-    /// Stage and tenths of what was last written as a line.
-    told: Option<(Stage, u64)>,
+    /// When the last line was written, or the task began.
+    told: Instant,
 }
 
 impl Bar {
     pub(super) fn new() -> Self {
-        Self { bar: None, is_terminal: stderr().is_terminal(), told: None }
+        Self { bar: None, is_terminal: stderr().is_terminal(), told: Instant::now() }
     }
 
     /// Shows how far it is.
@@ -27,9 +33,9 @@ impl Bar {
             bar.set_position(done);
             return;
         }
-        let told = Some((stage, done.saturating_mul(10).checked_div(total).unwrap_or_default()));
-        if self.told != told {
-            self.told = told;
+        // A short task says nothing on its way.
+        if self.told.elapsed() >= LINE_EVERY {
+            self.told = Instant::now();
             eprintln!("{} {done} of {total}", name(stage));
         }
     }

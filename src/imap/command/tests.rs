@@ -234,10 +234,7 @@ fn every_verb_is_in_the_table_once() {
         .map(|(verb, _)| verb.name)
         .collect();
     let unused: Vec<&str> = names.into_iter().filter(|name| !used.contains(name)).collect();
-    assert_eq!(
-        unused,
-        ["UID COPY", "UID MOVE"].iter().filter(|name| !used.contains(*name)).copied().collect::<Vec<_>>()
-    );
+    assert!(unused.is_empty(), "no command of a client shows {unused:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod authentication;
 mod blob;
 mod config;
 mod end_to_end;
+mod imap;
 mod message;
 mod smtp;
 mod store;

@@ -81,6 +81,11 @@ impl Lines {
         }
     }
 
+    /// Whether no whole line waits.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// The next whole line.
     pub fn next(&mut self) -> Option<String> {
         self.lines.pop_front()

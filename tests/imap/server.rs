@@ -57,9 +57,9 @@ impl Server {
         let (drain, shutdown) = Shutdown::channel();
         let path = folder.path().to_owned();
         let (store, accounts, addresses) = runtime.block_on(async move {
-            let store = Store::open(settings(&path), Clock::real()).unwrap();
+            let store = Store::open(settings(&path), Clock::real()).await.unwrap();
             let accounts = Accounts::new(store.clone(), Clock::real()).unwrap();
-            accounts.add_domain(domain()).await.unwrap();
+            accounts.add_domain(&domain()).await.unwrap();
             let (certificate, key) = (path.join("certificate.pem"), path.join("key.pem"));
             tls::ensure_self_signed(&certificate, &key, &["localhost".to_owned()]).unwrap();
             let acceptor = Acceptor::load(&certificate, &key, SessionTickets::Send).unwrap();
@@ -86,10 +86,9 @@ impl Server {
         Self { runtime, store, accounts, addresses, drain: Some(drain), _folder: folder }
     }
 
-    /// Fresh accounts alice and bob, with the dialogue's messages.
+    /// A fresh account alice, with the dialogue's messages.
     pub fn reset(&mut self, dialogue: &Dialogue) {
         let alice = self.fresh_account("alice");
-        self.fresh_account("bob");
         let mut day = 0;
         for header in dialogue.headers("messages") {
             let mut words = header.split_whitespace();
@@ -109,7 +108,7 @@ impl Server {
         self.runtime.block_on(async {
             // The first time there is none to remove.
             let _ = self.accounts.remove_account(&address).await;
-            self.accounts.add_account(address, b"secret").await.unwrap().id
+            self.accounts.add_account(&address, b"secret").await.unwrap().id
         })
     }
 
@@ -287,6 +286,33 @@ impl Client {
         }
     }
 
+    /// Octets up to the tagged line, which is the last.
+    pub fn raw_until(&mut self, tag: &str) -> Vec<u8> {
+        let (mut octets, end) = (Vec::new(), format!("\r\n{tag} "));
+        let deadline = Instant::now() + PATIENCE;
+        let mut piece = [0; 64 * 1024];
+        self.block_for(Duration::from_secs(1));
+        loop {
+            let tail = &octets[octets.len().saturating_sub(200)..];
+            let tagged = tail.windows(end.len()).any(|window| window == end.as_bytes())
+                || tail.starts_with(&end.as_bytes()[2..]);
+            if tagged && octets.ends_with(b"\r\n") {
+                return octets;
+            }
+            match self.stream.as_mut().unwrap().read(&mut piece) {
+                Ok(0) => panic!("the connection ended after {} octets", octets.len()),
+                Ok(length) => octets.extend_from_slice(&piece[..length]),
+                Err(error) => assert!(Instant::now() < deadline, "{error} after {} octets", octets.len()),
+            }
+        }
+    }
+
+    fn block_for(&self, time: Duration) {
+        let socket = self.stream.as_ref().unwrap().socket();
+        socket.set_nonblocking(false).unwrap();
+        socket.set_read_timeout(Some(time)).unwrap();
+    }
+
     /// Logs alice in.
     pub fn login(&mut self) {
         self.line().unwrap();
@@ -334,7 +360,8 @@ impl Client {
 /// A client that takes any certificate: what is tested is IMAP.
 fn trusting() -> Arc<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let verifier = Arc::new(AnyCertificate(provider));
     Arc::new(config.unwrap().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }

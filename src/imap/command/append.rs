@@ -90,7 +90,11 @@ pub(crate) async fn execute(append: Append, literal: Literal, session: &mut Sess
     }
     wire.flush().await?;
     let raw = wire.literal(literal).await?;
-    if !wire.line(limits::IMAP_SASL_LINE_OCTETS_MAX).await?.is_empty() {
+    let rest = wire.line(limits::IMAP_SASL_LINE_OCTETS_MAX).await?;
+    if !rest.is_empty() {
+        if let Some(literal) = frame::announcement(&rest) {
+            refuse_message(literal, wire);
+        }
         return Err(Failure::Bad("APPEND: expected the end of the command after the message".into()));
     }
     if literal.kind == LiteralKind::Text && memchr::memchr(0, &raw).is_some() {

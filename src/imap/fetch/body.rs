@@ -87,13 +87,13 @@ impl Source<'_> {
         let mut window = Window::new(cut(0..length + 2, partial));
         push_literal_head(&mut wire.out, window.octets());
         if length == kept.len() as u64 {
-            window.push(&kept, &mut wire.out);
+            window.push_text(&kept, &mut wire.out);
         } else {
             let mut filter = FieldFilter::new(names, keep);
             for piece in pieces(header) {
                 kept.clear();
                 filter.push(&self.read(piece).await?, &mut kept);
-                window.push(&kept, &mut wire.out);
+                window.push_text(&kept, &mut wire.out);
                 wire.flush_if_full().await?;
             }
         }
@@ -109,7 +109,7 @@ impl Source<'_> {
             wire.out.extend_from_slice(b"NIL");
             return Ok(());
         };
-        let measured = self.measure(range.clone(), encoding).await?;
+        let measured = self.measure(range.clone(), encoding, binary.partial).await?;
         let mut window = Window::new(cut(0..measured.octets, binary.partial));
         if measured.has_nul {
             wire.out.push(b'~');
@@ -134,7 +134,7 @@ impl Source<'_> {
         push_path(&mut wire.out, path);
         wire.out.extend_from_slice(b"] ");
         let octets = match self.encoded(path) {
-            Some((range, encoding)) => self.measure(range, encoding).await?.octets,
+            Some((range, encoding)) => self.measure(range, encoding, None).await?.octets,
             None => 0,
         };
         push_decimal(&mut wire.out, octets);
@@ -146,9 +146,10 @@ impl Source<'_> {
         Some((range, part.map_or("binary", |part| part.encoding.as_str())))
     }
 
-    async fn measure(&self, range: Range<u64>, encoding: &str) -> Result<Measured, Failure> {
+    async fn measure(&self, range: Range<u64>, encoding: &str, partial: Option<Partial>) -> Result<Measured, Failure> {
         let mut decoder = Decoder::new(encoding).ok_or(Refusal::TransferEncoding)?;
-        let (mut measured, mut decoded) = (Measured { octets: 0, has_nul: false }, Vec::new());
+        let window = Window::new(cut(0..u64::MAX, partial));
+        let (mut measured, mut decoded) = (Measured { octets: 0, has_nul: false, window }, Vec::new());
         for piece in pieces(range) {
             decoder.push(&self.read(piece).await?, &mut decoded);
             measured.add(&decoded);
@@ -162,14 +163,17 @@ impl Source<'_> {
 
 /// What must be known of decoded octets before they can be announced.
 struct Measured {
+    /// Of the whole part.
     octets: u64,
+    /// Among the octets that are shown.
     has_nul: bool,
+    window: Window,
 }
 
 impl Measured {
     fn add(&mut self, octets: &[u8]) {
         self.octets += octets.len() as u64;
-        self.has_nul |= memchr::memchr(0, octets).is_some();
+        self.has_nul |= memchr::memchr(0, self.window.wanted(octets)).is_some();
     }
 }
 
@@ -188,13 +192,23 @@ impl Window {
         self.left
     }
 
+    /// Writes what is wanted of octets that may hold NUL.
     fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(self.wanted(octets));
+    }
+
+    /// Writes what is wanted of octets that go into a string.
+    fn push_text(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        push_without_nul(out, self.wanted(octets));
+    }
+
+    fn wanted<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
         let skipped = self.skip.min(octets.len() as u64);
         self.skip -= skipped;
         let rest = usize::try_from(skipped).ok().and_then(|skipped| octets.get(skipped..)).unwrap_or_default();
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
         self.left -= taken as u64;
-        out.extend_from_slice(rest.get(..taken).unwrap_or_default());
+        rest.get(..taken).unwrap_or_default()
     }
 }
 

@@ -43,7 +43,7 @@ fn push_multipart(out: &mut Vec<u8>, part: &Part, parts: &[Part], extension: Ext
 }
 
 fn push_single(out: &mut Vec<u8>, part: &Part, extension: Extension, charset: Charset) {
-    push_type(out, part);
+    push_type(out, part, charset);
     out.push(b' ');
     push_parameters(out, &part.parameters);
     out.push(b' ');
@@ -72,10 +72,11 @@ fn push_single(out: &mut Vec<u8>, part: &Part, extension: Extension, charset: Ch
 }
 
 /// A client expects parts inside a multipart and an envelope inside a message. Where the reader stopped before
-/// those (depth, number of parts), the octets are opaque.
-fn push_type(out: &mut Vec<u8>, part: &Part) {
+/// those (depth, number of parts), the octets are opaque. message/global has an envelope since RFC 9051 §9 only.
+fn push_type(out: &mut Vec<u8>, part: &Part, charset: Charset) {
     let (media_type, subtype) = match (&part.content, part.media_type.as_str(), part.media_subtype.as_str()) {
-        (Body::Message(..), ..) => ("message", part.media_subtype.as_str()),
+        (Body::Message(..), _, "global") if charset == Charset::Utf8 => ("message", "global"),
+        (Body::Message(..), ..) => ("message", "rfc822"),
         (_, "multipart", _) | (_, "message", "rfc822" | "global") => ("application", "octet-stream"),
         (_, media_type, subtype) => (media_type, subtype),
     };
@@ -244,6 +245,16 @@ mod tests {
             "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 100 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
              (\"text\" \"plain\" NIL NIL NIL \"7bit\" 100 4) 4)"
         );
+    }
+
+    #[test]
+    fn a_global_message_shows_to_clients_that_know_it() {
+        let inner = Box::new(part("text", "plain", Body::Leaf));
+        let global = part("message", "global", Body::Message(Box::new(Envelope::default()), inner));
+        assert!(written(&global, Extension::None).starts_with(r#"("message" "rfc822" "#));
+        let mut out = Vec::new();
+        push(&mut out, &global, Extension::None, Charset::Utf8);
+        assert!(out.starts_with(br#"("message" "global" "#));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::letters::letter;
 use crate::support::dialogue::{Dialogue, Expected, Lines, Peer};
 use bytes::Bytes;
 use postern::{
-    accounts::Accounts,
+    accounts::{Accounts, Password},
     clock::{Clock, UnixMillis},
     imap::{self, ClearLogin, Services, TlsMode},
     mail::{AccountId, Address, Domain, Flag, Flags},
@@ -108,7 +108,7 @@ impl Server {
         self.runtime.block_on(async {
             // The first time there is none to remove.
             let _ = self.accounts.remove_account(&address).await;
-            self.accounts.add_account(&address, b"secret").await.unwrap().id
+            self.accounts.add_account(&address, &Password::new(b"secret").unwrap()).await.unwrap().id
         })
     }
 

@@ -1,7 +1,11 @@
 //! SMTP: dialogues with the machine and with a whole server, and what a dialogue cannot say.
 
+mod client;
 mod conduct;
+mod end_to_end;
 mod machine;
+mod scram;
+mod server;
 
 use crate::support::dialogue::{ARRIVALS, dialogues};
 use machine::Machine;

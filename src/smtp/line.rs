@@ -93,7 +93,7 @@ impl LineReader {
         let taken = end.map_or(input.len(), |at| at + 1);
         let before_lf = end.and_then(|at| at.checked_sub(1)).and_then(|at| input.get(at).copied());
         let is_crlf = before_lf.map_or(skipping.after_cr && end == Some(0), |octet| octet == b'\r');
-        skipping.after_cr = input.last() == Some(&b'\r');
+        skipping.after_cr = input.last().map_or(skipping.after_cr, |last| *last == b'\r');
         skipping.octets += taken;
         input.advance(taken);
         if skipping.octets > limits::SMTP_LINE_DISCARD_OCTETS_MAX {
@@ -129,6 +129,8 @@ mod tests {
         let (mut reader, mut input) = (LineReader::default(), BytesMut::new());
         for octet in octets {
             input.extend_from_slice(&[*octet]);
+            collect(&mut reader, &mut input, limit, &mut single);
+            // Being asked once more without new octets changes nothing.
             collect(&mut reader, &mut input, limit, &mut single);
         }
         assert_eq!(whole, single);

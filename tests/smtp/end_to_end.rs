@@ -54,10 +54,9 @@ async fn a_message_is_stored_as_it_came_behind_its_trace() {
     assert!(message.starts_with("Return-Path: <bob@example.net>\r\nDelivered-To: alice@example.org\r\n"), "{message}");
     assert!(message.contains("\r\nAuthentication-Results: mx.example.org;"), "{message}");
     assert!(message.contains("spf=fail"), "{message}");
-    let received = format!(
-        "Received: from client.example ([127.0.0.1])\r\n\tby mx.example.org with ESMTPS id {id}\r\n\tfor <alice@example.org>; "
-    );
-    assert!(message.contains(&received), "{message}");
+    assert!(message.contains("Received: from client.example ("), "{message}");
+    let by = format!("[127.0.0.1])\r\n\tby mx.example.org with ESMTPS id {id}\r\n\tfor <alice@example.org>; ");
+    assert!(message.contains(&by), "{message}");
     client.say_all(&["QUIT"]).await;
     server.end().await;
 }

@@ -105,6 +105,7 @@ impl Server {
             hostname,
             message_octets_max: options.message_octets_max,
             content_budget: ContentBudget::new(options.content_octets_max),
+            counters: mx::Counters::default(),
         };
         let (drain, shutdown) = Shutdown::channel();
         let connections_per_address_max = options.connections_per_address_max;

@@ -91,10 +91,11 @@ impl Authenticator {
     /// DKIM and ARC: the keys are asked for here, everything that takes CPU time is done elsewhere.
     async fn signatures_until(&self, until: Instant, raw: &Bytes) -> Signatures {
         let now = self.clock.now().seconds();
-        let Some(names) = key_names(raw, now) else { return Signatures::unread("the header is too large") };
-        if names.is_empty() && !has_signatures(raw) {
-            return Signatures { dkim: Vec::new(), arc: Outcome::None };
-        }
+        let names = match SignedMessage::read(raw) {
+            None => return Signatures::unread("the header is too large"),
+            Some(message) if !has_signatures(&message) => return Signatures { dkim: Vec::new(), arc: Outcome::None },
+            Some(message) => key_names(&message, now),
+        };
         let keys = PublicKeys::fetch(&self.resolver, names, until).await;
         let (raw, authenticator) = (raw.clone(), self.mail_auth());
         // A panic of a parser that is not ours ends this task alone.
@@ -130,21 +131,20 @@ fn deadline(seconds: u64) -> Instant {
     Instant::now() + Duration::from_secs(seconds)
 }
 
-/// The names of the keys that a message's signatures need; `None` where its header is not read.
-fn key_names(raw: &[u8], now: i64) -> Option<BTreeSet<String>> {
-    let message = SignedMessage::read(raw)?;
-    let mut names: BTreeSet<String> =
-        signatures(&message, now).iter().filter_map(dkim::DkimSignature::key_name).collect();
-    if let Ok(Some(chain)) = arc::Chain::read(&message, now) {
-        names.extend(chain.key_names());
-    }
-    Some(names)
+/// Whether there is a signature or a part of a chain, well formed or not.
+fn has_signatures(message: &SignedMessage<'_>) -> bool {
+    let names = ["DKIM-Signature", "ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
+    names.iter().any(|name| message.named(name).next().is_some())
 }
 
-/// Whether there is a signature or a part of a chain, well formed or not.
-fn has_signatures(raw: &[u8]) -> bool {
-    let names = ["DKIM-Signature", "ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
-    crate::message::header_fields(raw).any(|field| names.iter().any(|name| field.is(name)))
+/// The names of the keys that a message's signatures need.
+fn key_names(message: &SignedMessage<'_>, now: i64) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> =
+        signatures(message, now).iter().filter_map(dkim::DkimSignature::key_name).collect();
+    if let Ok(Some(chain)) = arc::Chain::read(message, now) {
+        names.extend(chain.key_names());
+    }
+    names
 }
 
 fn verify_signatures(raw: &[u8], keys: &PublicKeys, authenticator: &MessageAuthenticator, now: i64) -> Signatures {

@@ -157,12 +157,11 @@ impl fmt::Debug for DkimKey {
 /// A message without lines of white space alone at its end, which relaxed canonicalization takes away and mail_auth
 /// 0.13 would hash.
 fn without_bare_end(raw: &[u8]) -> Vec<u8> {
-    let (header, body) = super::header::split(raw);
-    let separator = raw.len() - header.len() - body.len();
-    let kept = raw.get(..header.len() + separator).unwrap_or(raw);
+    let body_start = super::header::header_end(raw).map_or(raw.len(), |(_, body_start)| body_start);
+    let (before, body) = raw.split_at_checked(body_start).unwrap_or((raw, b""));
     let body = without_end(body);
     let end: &[u8] = if body.is_empty() { b"" } else { b"\r\n" };
-    [kept, body, end].concat()
+    [before, body, end].concat()
 }
 
 #[cfg(test)]

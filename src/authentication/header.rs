@@ -17,14 +17,17 @@ pub(super) struct SignedMessage<'a> {
 }
 
 impl<'a> SignedMessage<'a> {
-    /// Splits a message. `None` where its header is larger than any signature is worth.
+    /// Splits a message. `None` where its header is larger than any signature is worth; no more of it is looked at than that.
     pub(super) fn read(raw: &'a [u8]) -> Option<Self> {
-        let (header, body) = split(raw);
-        if header.len() > limits::SIGNED_HEADER_OCTETS_MAX {
-            return None;
-        }
+        let looked_at = raw.get(..limits::SIGNED_HEADER_OCTETS_MAX).unwrap_or(raw);
+        let (header, body_start) = match header_end(looked_at) {
+            Some(end) => end,
+            None if looked_at.len() == raw.len() => (raw, raw.len()),
+            None => return None,
+        };
         let all = header_fields(header).map(|field| (field.name, field.value));
         let fields: Vec<_> = all.take(limits::SIGNED_HEADER_FIELDS_MAX + 1).collect();
+        let body = raw.get(body_start..).unwrap_or_default();
         (fields.len() <= limits::SIGNED_HEADER_FIELDS_MAX).then_some(Self { fields, body })
     }
 
@@ -34,16 +37,18 @@ impl<'a> SignedMessage<'a> {
     }
 }
 
-/// Header and body, without the empty line between them.
-pub(super) fn split(raw: &[u8]) -> (&[u8], &[u8]) {
+/// The header before the first empty line, and where the body begins after it.
+pub(super) fn header_end(raw: &[u8]) -> Option<(&[u8], usize)> {
     let line_starts = std::iter::once(0).chain(memchr_iter(b'\n', raw).map(|line_end| line_end + 1));
     for start in line_starts {
-        let (header, rest) = raw.split_at_checked(start).unwrap_or((raw, b""));
-        if let Some(body) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
-            return (header, body);
+        let (header, rest) = raw.split_at_checked(start)?;
+        match rest {
+            [b'\r', b'\n', ..] => return Some((header, start + 2)),
+            [b'\n', ..] => return Some((header, start + 1)),
+            _ => {}
         }
     }
-    (raw, b"")
+    None
 }
 
 /// Who From says that a message is from, as far as DMARC is concerned (RFC 9989 §5.3.1).
@@ -59,12 +64,13 @@ pub(super) enum Author {
 
 impl Author {
     pub(super) fn of(raw: &[u8]) -> Self {
-        let mut from = header_fields(raw).filter(|field| field.is("From"));
-        let (Some(field), None) = (from.next(), from.next()) else { return Self::Unclear };
-        if field.whole.len() > limits::FROM_OCTETS_MAX {
+        let Some(message) = SignedMessage::read(raw) else { return Self::Unclear };
+        let mut from = message.named("From");
+        let (Some((_, value)), None) = (from.next(), from.next()) else { return Self::Unclear };
+        if value.len() > limits::FROM_OCTETS_MAX {
             return Self::Unclear;
         }
-        let authors = analyse(field.whole).envelope.from;
+        let authors = analyse(&[b"From:", value].concat()).envelope.from;
         let domains = authors.iter().filter_map(|author| author.host.as_ref()).map(|host| domain(host));
         match domains.collect::<Option<Vec<_>>>().as_deref() {
             Some([first, others @ ..]) if first.literal().is_none() && others.iter().all(|other| other == first) => {
@@ -94,15 +100,16 @@ mod tests {
 
     #[test]
     fn a_message_is_split_at_its_first_empty_line() {
-        for (raw, header, body) in [
-            ("A: 1\r\n\r\nb\r\n\r\nc", "A: 1\r\n", "b\r\n\r\nc"),
-            ("A: 1\n\nb", "A: 1\n", "b"),
-            ("A: 1\r\n", "A: 1\r\n", ""),
-            ("\r\nb", "", "b"),
-            ("", "", ""),
-            ("A: 1\r\n \r\nb", "A: 1\r\n \r\nb", ""),
+        for (raw, fields, body) in [
+            ("A: 1\r\n\r\nb\r\n\r\nc", 1, "b\r\n\r\nc"),
+            ("A: 1\n\nb", 1, "b"),
+            ("A: 1\r\n", 1, ""),
+            ("\r\nB: 1", 0, "B: 1"),
+            ("", 0, ""),
+            ("A: 1\r\n \r\nB: 2", 2, ""),
         ] {
-            assert_eq!(split(raw.as_bytes()), (header.as_bytes(), body.as_bytes()), "{raw:?}");
+            let message = SignedMessage::read(raw.as_bytes()).unwrap();
+            assert_eq!((message.fields.len(), message.body), (fields, body.as_bytes()), "{raw:?}");
         }
     }
 
@@ -111,8 +118,10 @@ mod tests {
         let many = "A: 1\r\n".repeat(limits::SIGNED_HEADER_FIELDS_MAX);
         assert!(SignedMessage::read(many.as_bytes()).is_some());
         assert!(SignedMessage::read(format!("{many}B: 1\r\n").as_bytes()).is_none());
-        let long = format!("A: {}\r\n", "x".repeat(limits::SIGNED_HEADER_OCTETS_MAX));
+        let long = format!("A: {}\r\n\r\n", "x".repeat(limits::SIGNED_HEADER_OCTETS_MAX));
         assert!(SignedMessage::read(long.as_bytes()).is_none());
+        let large_body = format!("A: 1\r\n\r\n{}", "x".repeat(limits::SIGNED_HEADER_OCTETS_MAX));
+        assert!(SignedMessage::read(large_body.as_bytes()).is_some());
     }
 
     #[track_caller]

@@ -57,8 +57,9 @@ impl PublicKeys {
         match (key.kind, algorithm) {
             (Kind::Ed25519, Algorithm::Ed25519Sha256) => Ok(key.key),
             (Kind::Rsa { bits }, Algorithm::RsaSha256) => match bits {
+                0 => Err(Flaw::malformed("the key record is malformed")),
                 // RFC 8301 §3.2.
-                ..limits::RSA_KEY_BITS_MIN => Err(Flaw::unacceptable("the key has less than 1024 bits")),
+                1..limits::RSA_KEY_BITS_MIN => Err(Flaw::unacceptable("the key has less than 1024 bits")),
                 limits::RSA_KEY_BITS_MIN..=limits::RSA_KEY_BITS_MAX => Ok(key.key),
                 _ => Err(Flaw::unacceptable("the key has more than 4096 bits")),
             },
@@ -174,6 +175,7 @@ impl ResolverCache<Box<str>, Txt> for Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
 
     const ED25519: &str = "p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
@@ -212,5 +214,30 @@ mod tests {
             Some(Flaw::malformed("the key is for another algorithm"))
         );
         assert_eq!(keys.key("b", Algorithm::RsaSha256).err(), Some(Flaw::malformed("there is no key")));
+    }
+
+    /// An RSA key record with a modulus of this many bits.
+    fn rsa(bits: usize) -> Vec<u8> {
+        let length = |octets: usize| [0x82, u8::try_from(octets >> 8).unwrap(), u8::try_from(octets & 0xff).unwrap()];
+        let modulus = [vec![0], vec![0xff; bits / 8]].concat();
+        let numbers = [&[2][..], &length(modulus.len()), &modulus, &[2, 3, 1, 0, 1]].concat();
+        let key = [&[0x30][..], &length(numbers.len()), &numbers].concat();
+        format!("v=DKIM1; p={}", base64::engine::general_purpose::STANDARD.encode(key)).into_bytes()
+    }
+
+    #[test]
+    fn rsa_keys_have_bounds() {
+        for (bits, outcome) in [
+            (512, Some(Outcome::Neutral)),
+            (1016, Some(Outcome::Neutral)),
+            (1024, None),
+            (2048, None),
+            (4096, None),
+            (4104, Some(Outcome::Neutral)),
+            (16_384, Some(Outcome::Neutral)),
+        ] {
+            let keys = PublicKeys(HashMap::from([("a".to_owned(), read(Ok(vec![rsa(bits)])))]));
+            assert_eq!(keys.key("a", Algorithm::RsaSha256).err().map(|flaw| flaw.outcome), outcome, "{bits}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Outcome, tag_list::TagList};
 use crate::{limits, mail::Domain};
+use aws_lc_rs::digest;
 use base64::{
     Engine,
     alphabet::STANDARD,
@@ -9,8 +10,8 @@ use base64::{
 };
 use mail_auth::{
     common::{
-        crypto::{Algorithm, HashAlgorithm},
-        headers::Writer,
+        crypto::Algorithm,
+        headers::{Writable, Writer},
     },
     dkim::Canonicalization,
 };
@@ -193,25 +194,28 @@ impl<'a> Body<'a> {
 
 /// Octets and hash of a body in canonical form.
 fn canonical(form: Canonicalization, octets: &[u8]) -> (u64, Vec<u8>) {
-    let mut count = Count(0);
-    mail_auth::common::headers::Writable::write(form.canonical_body(octets, 0), &mut count);
-    let hash = HashAlgorithm::Sha256.hash(form.canonical_body(octets, 0));
-    (count.0, hash.as_ref().to_vec())
+    let mut hashing = Hashing { octets: 0, context: digest::Context::new(&digest::SHA256) };
+    form.canonical_body(octets, 0).write(&mut hashing);
+    (hashing.octets, hashing.context.finish().as_ref().to_vec())
+}
+
+/// Counts and hashes what is written.
+struct Hashing {
+    octets: u64,
+    context: digest::Context,
+}
+
+impl Writer for Hashing {
+    fn write(&mut self, octets: &[u8]) {
+        self.octets += octets.len() as u64;
+        self.context.update(octets);
+    }
 }
 
 /// A body without the white space and line ends at its end; relaxed canonicalization puts one line end back.
 pub(super) fn without_end(body: &[u8]) -> &[u8] {
     let end = body.iter().rposition(|octet| !matches!(octet, b' ' | b'\t' | b'\r' | b'\n'));
     end.and_then(|end| body.get(..=end)).unwrap_or_default()
-}
-
-/// Counts what is written.
-struct Count(u64);
-
-impl Writer for Count {
-    fn write(&mut self, octets: &[u8]) {
-        self.0 += octets.len() as u64;
-    }
 }
 
 #[cfg(test)]

@@ -145,3 +145,49 @@ fn meaning(failure: &NetError) -> DnsError {
         _ => DnsError::Temporary,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::{
+        op::Message,
+        rr::{
+            Record,
+            rdata::{A, CNAME},
+        },
+    };
+    use std::str::FromStr;
+    use tokio::net::UdpSocket;
+
+    /// Answers one question with these records, whoever they are about.
+    async fn answer_once(socket: UdpSocket, records: Vec<Record>) {
+        let mut buffer = [0; 512];
+        let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+        let question = Message::from_vec(&buffer[..length]).unwrap();
+        let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+        answer.add_queries(question.queries.iter().cloned());
+        answer.add_answers(records);
+        socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
+    }
+
+    fn a(name: &str, last: u8) -> Record {
+        Record::from_rdata(Name::from_str(name).unwrap(), 60, RData::A(A::new(192, 0, 2, last)))
+    }
+
+    #[tokio::test]
+    async fn records_of_other_names_are_not_believed() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let settings = Settings {
+            servers: vec![socket.local_addr().unwrap()],
+            timeout: Duration::from_secs(2),
+            attempts: 1,
+            cache_entries: 10,
+        };
+        let target = CNAME(Name::from_str("b.example.").unwrap());
+        let alias = Record::from_rdata(Name::from_str("a.example.").unwrap(), 60, RData::CNAME(target));
+        let records = vec![alias, a("b.example.", 1), a("c.example.", 2)];
+        let resolver = Resolver::new(&settings).unwrap();
+        let (found, ()) = tokio::join!(resolver.ipv4("a.example"), answer_once(socket, records));
+        assert_eq!(found, Ok(vec![Ipv4Addr::new(192, 0, 2, 1)]));
+    }
+}

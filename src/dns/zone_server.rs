@@ -226,3 +226,146 @@ impl Served {
         (failure == Failure::Truncation || !self.zone.has(name, wanted)).then_some(failure)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::{MailExchange, Resolver, Settings};
+
+    const ZONE: &str = "\
+$ORIGIN example.org.
+$TTL 60
+@ SOA ns root 1 1h 1h 1w 60
+@ A 192.0.2.1
+@ AAAA 2001:db8::1
+@ MX 20 mx2
+@ MX 10 MX1
+null MX 0 .
+@ TXT \"one \" two
+@ TXT three
+1.2.0.192.in-addr.arpa. PTR Mail.Example.org.
+alias CNAME other
+other CNAME @
+loop1 CNAME loop2
+loop2 CNAME loop1
+dead CNAME nowhere
+deep.below A 192.0.2.9
+";
+
+    fn resolver(server: &ZoneServer) -> Resolver {
+        let timeout = Duration::from_millis(150);
+        Resolver::new(&Settings { servers: vec![server.address()], timeout, attempts: 2, cache_entries: 100 }).unwrap()
+    }
+
+    async fn start() -> (ZoneServer, Resolver) {
+        let server = ZoneServer::start(ZONE).await.unwrap();
+        let resolver = resolver(&server);
+        (server, resolver)
+    }
+
+    async fn start_failing(failure: Failure) -> (ZoneServer, Resolver) {
+        let zone = ZONE.parse().unwrap();
+        let server = ZoneServer::builder().zone(zone).failing("example.org", failure).unwrap().start().await.unwrap();
+        let resolver = resolver(&server);
+        (server, resolver)
+    }
+
+    #[tokio::test]
+    async fn every_type_is_answered() {
+        let (_server, resolver) = start().await;
+        assert_eq!(resolver.ipv4("Example.ORG.").await, Ok(vec!["192.0.2.1".parse().unwrap()]));
+        assert_eq!(resolver.ipv6("example.org").await, Ok(vec!["2001:db8::1".parse().unwrap()]));
+        let txt = resolver.txt("example.org").await.unwrap();
+        assert_eq!(txt, [b"one two".to_vec(), b"three".to_vec()]);
+        assert_eq!(resolver.ptr("192.0.2.1".parse().unwrap()).await, Ok(vec!["mail.example.org".to_owned()]));
+        let exchange = |preference, host: &str| MailExchange { preference, host: host.to_owned() };
+        let expected = vec![exchange(10, "mx1.example.org"), exchange(20, "mx2.example.org")];
+        assert_eq!(resolver.mx("example.org").await, Ok(expected));
+        assert_eq!(resolver.mx("null.example.org").await, Ok(vec![exchange(0, "")]));
+    }
+
+    #[tokio::test]
+    async fn each_way_to_have_nothing_has_its_error() {
+        let (_server, resolver) = start().await;
+        for (name, error) in [
+            ("nowhere.example.org", DnsError::NoName),
+            ("elsewhere.example", DnsError::NoName),
+            ("dead.example.org", DnsError::NoName),
+            ("null.example.org", DnsError::NoRecord),
+            ("below.example.org", DnsError::NoRecord),
+            ("loop1.example.org", DnsError::Temporary),
+            ("a..example.org", DnsError::BadName),
+        ] {
+            assert_eq!(resolver.ipv4(name).await, Err(error), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn aliases_lead_to_their_records() {
+        let (_server, resolver) = start().await;
+        assert_eq!(resolver.ipv4("alias.example.org").await, Ok(vec!["192.0.2.1".parse().unwrap()]));
+    }
+
+    #[tokio::test]
+    async fn answers_with_and_without_records_are_kept() {
+        let (server, resolver) = start().await;
+        for _ in 0..3 {
+            resolver.ipv4("example.org").await.unwrap();
+            resolver.clone().ipv4("nowhere.example.org").await.unwrap_err();
+        }
+        assert_eq!(server.questions(), 2);
+    }
+
+    /// A name that fails still answers for the types that it has.
+    #[tokio::test]
+    async fn a_failure_leaves_what_is_there() {
+        for failure in [Failure::Silence, Failure::ServerFailure] {
+            let server = ZoneServer::builder().zone("null.example. MX 0 .\n".parse().unwrap());
+            let server = server.failing("null.example", failure).unwrap().start().await.unwrap();
+            let resolver = resolver(&server);
+            assert_eq!(resolver.mx("null.example").await.map(|found| found.len()), Ok(1));
+            assert_eq!(resolver.txt("null.example").await, Err(DnsError::Temporary));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_fails_is_asked_again() {
+        for failure in [Failure::Silence, Failure::ServerFailure] {
+            let server = ZoneServer::builder().failing("example.net", failure).unwrap().start().await.unwrap();
+            let resolver = resolver(&server);
+            assert_eq!(resolver.txt("example.net").await, Err(DnsError::Temporary), "{failure:?}");
+            let once = server.questions();
+            assert_eq!(resolver.txt("example.net").await, Err(DnsError::Temporary), "{failure:?}");
+            assert!(server.questions() > once, "{failure:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_address_is_temporary() {
+        let (server, resolver) = start().await;
+        drop(server);
+        assert_eq!(resolver.txt("example.org").await, Err(DnsError::Temporary));
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_is_asked_for_by_tcp() {
+        let (server, resolver) = start_failing(Failure::Truncation).await;
+        assert_eq!(resolver.ipv4("example.org").await, Ok(vec!["192.0.2.1".parse().unwrap()]));
+        assert_eq!(server.questions(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_too_large_for_udp_is_cut() {
+        let zone = format!("example.org. TXT {}\n", format!("\"{}\" ", "x".repeat(255)).repeat(20));
+        let server = ZoneServer::start(&zone).await.unwrap();
+        assert_eq!(resolver(&server).txt("example.org").await.map(|found| found.concat().len()), Ok(255 * 20));
+        assert_eq!(server.questions(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_zone_that_cannot_be_read_is_refused() {
+        let error = ZoneServer::start("example.org. A nowhere\n").await.map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "line 1: \"nowhere\" is not a value that may stand here");
+    }
+}

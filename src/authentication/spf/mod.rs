@@ -3,7 +3,7 @@
 //! Owns: records, macros and check_host. Promises: the results of RFC 7208, bounded look-ups (10 terms, 2 void answers, 10 hosts of
 //! an `mx`, 10 names of an address), no evaluation of a record with a syntax error anywhere in it. Never: looks at type 99
 //! records (RFC 7208 §3.1); takes an answer for one address family for the other. A name server that does not answer is
-//! [`Outcome::TempError`].
+//! [`TempError`](super::Outcome::TempError).
 //!
 //! RFC 7208 §3 to §7. Deviates from RFC 7208 §4.6.4: the address look-ups of an `mx`'s or an address's hosts do not count as void:
 //! a domain's mail hosts without IPv6 are no fault of its record, and their number is bounded anyway.
@@ -15,7 +15,7 @@ mod record;
 
 pub use record::{Record, RecordError};
 
-use super::{Outcome, SpfResult};
+use super::SpfResult;
 use crate::{clock::UnixMillis, dns::Resolver};
 use evaluate::Evaluation;
 use std::net::IpAddr;

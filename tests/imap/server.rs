@@ -125,11 +125,6 @@ impl Server {
         self.runtime.block_on(self.store.append(message, vec![target])).unwrap();
     }
 
-    /// Waits for what a future gives.
-    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
-    }
-
     /// Begins the drain.
     pub fn drain(&mut self) {
         self.drain.take().unwrap().send(true).unwrap();

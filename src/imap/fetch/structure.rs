@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_message_holds_envelope_and_structure() {
         let inner = part("text", "plain", Body::Leaf);
-        let outer = part("message", "rfc822", Body::Message(Box::new(Envelope::default()), Box::new(inner)));
+        let outer = part("message", "rfc822", Body::Message(Box::default(), Box::new(inner)));
         assert_eq!(
             written(&outer, Extension::None),
             "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 100 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_global_message_shows_to_clients_that_know_it() {
         let inner = Box::new(part("text", "plain", Body::Leaf));
-        let global = part("message", "global", Body::Message(Box::new(Envelope::default()), inner));
+        let global = part("message", "global", Body::Message(Box::default(), inner));
         assert!(written(&global, Extension::None).starts_with(r#"("message" "rfc822" "#));
         let mut out = Vec::new();
         push(&mut out, &global, Extension::None, Charset::Utf8);

@@ -17,6 +17,7 @@ use crate::{
     smtp::{Event, Message, Refused, Reply, Session, Settings, Tls, Waits},
 };
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -182,7 +183,7 @@ impl<S: Service> Connection<S> {
                 Event::Recipient(path) => self.recipient(&path).await,
                 Event::Message(message) => {
                     self.flush(&mut stream).await?;
-                    self.message(*message).await;
+                    self.message(*message, &mut stream).await;
                 }
                 Event::Refused(refused) => self.log_refused(*refused),
                 Event::Authenticate { mechanism, initial } => {
@@ -221,7 +222,7 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    async fn message(&mut self, message: Message) {
+    async fn message(&mut self, message: Message, stream: &mut Stream) {
         self.messages += 1;
         let Message { client, transaction, content, protocol } = message;
         let incoming = Incoming {
@@ -233,9 +234,16 @@ impl<S: Service> Connection<S> {
             raw: Bytes::from(content),
         };
         let Taken { reply, delivered } = self.service.message(incoming).await;
-        self.unconfirmed = delivered;
+        // Whoever left before the reply will come again with the same octets, and must not be acknowledged.
+        self.unconfirmed = if self.is_still_there(stream) { delivered } else { None };
         self.share.release();
         self.session.answer(reply);
+    }
+
+    /// Whether the client has not closed its side yet. Takes octets that have come, and waits for none.
+    fn is_still_there(&mut self, stream: &mut Stream) -> bool {
+        self.make_room();
+        !matches!(stream.read_buf(&mut self.input).now_or_never(), Some(Ok(0) | Err(_)))
     }
 
     fn log_refused(&mut self, refused: Refused) {
@@ -297,19 +305,28 @@ impl<S: Service> Connection<S> {
             }
         };
         match read {
-            Ok(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(Ok(_)) => {
-                // What comes after our 250 was read by somebody who has seen it.
-                if let Some(delivered) = self.unconfirmed.take() {
-                    self.shared.delivery.acknowledge(&delivered);
-                }
-                Ok(())
-            }
-            Ok(Err(error)) => Err(error),
+            Ok(read) => self.confirm(read),
             Err(_) => {
                 self.session.close(Reply::TIMED_OUT);
                 Ok(())
             }
+        }
+    }
+
+    /// What comes after our 250 comes from somebody who has seen it. So does an orderly end: a system that still holds
+    /// unread octets for a program resets the connection instead. Many TLS clients leave out their last word.
+    fn confirm(&mut self, read: io::Result<usize>) -> io::Result<()> {
+        let is_orderly = match &read {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        };
+        if let (true, Some(delivered)) = (is_orderly, self.unconfirmed.take()) {
+            self.shared.delivery.acknowledge(&delivered);
+        }
+        match read {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -75,7 +75,7 @@ impl Listener {
             // A listener on [::] sees IPv4 clients as ::ffff:a.b.c.d; everything after here means IPv4.
             let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             let Some(permit) = Places::take(&self.places, peer.ip()) else {
-                tracing::info!(%peer, listener = %self.address, "connection refused, too many at once");
+                tracing::debug!(%peer, listener = %self.address, "connection refused, too many at once");
                 self.places.refused.fetch_add(1, Ordering::Relaxed);
                 refuse(stream, refusal);
                 continue;

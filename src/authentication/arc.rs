@@ -6,16 +6,15 @@
 
 use super::{
     Outcome,
-    dkim::body_hashes,
     header::SignedMessage,
     public_key::{Answers, Otherwise, PublicKeys, key_name},
-    signature::{self, Body, Flaw, SignatureTags},
+    signature::{self, Flaw, SignatureTags, Verification},
     tag_list::TagList,
 };
 use crate::limits;
 use futures_util::FutureExt;
 use mail_auth::{
-    AuthenticatedMessage, MessageAuthenticator, Parameters, Txt,
+    AuthenticatedMessage, Parameters, Txt,
     arc::{ChainValidation, Results, Seal, Signature},
     common::{crypto::Algorithm, headers::Header},
     dkim::Canonicalization,
@@ -165,16 +164,10 @@ impl SealTags {
 }
 
 /// Verifies a chain (RFC 8617 §5.2). Takes CPU time, and none of the reactor's.
-pub(super) fn verify(
-    message: &SignedMessage<'_>,
-    body: &mut Body<'_>,
-    keys: &PublicKeys,
-    authenticator: &MessageAuthenticator,
-    now: i64,
-) -> Outcome {
-    match Chain::read(message, now) {
+pub(super) fn verify(verification: &mut Verification<'_>) -> Outcome {
+    match Chain::read(verification.message, verification.now) {
         Ok(None) => Outcome::None,
-        Ok(Some(chain)) => chain.verify(message, body, keys, authenticator).unwrap_or_else(|flaw| outcome(&flaw)),
+        Ok(Some(chain)) => chain.verify(verification).unwrap_or_else(|flaw| outcome(&flaw)),
         Err(flaw) => outcome(&flaw),
     }
 }
@@ -185,49 +178,40 @@ fn outcome(flaw: &Flaw) -> Outcome {
 }
 
 impl Chain<'_> {
-    fn verify(
-        &self,
-        message: &SignedMessage<'_>,
-        body: &mut Body<'_>,
-        keys: &PublicKeys,
-        authenticator: &MessageAuthenticator,
-    ) -> Result<Outcome, Flaw> {
+    fn verify(&self, verification: &mut Verification<'_>) -> Result<Outcome, Flaw> {
         let last = self.0.last().ok_or(BROKEN)?;
-        let answers = self.answers(keys)?;
+        let answers = self.answers(verification.keys)?;
         let mut tags = last.tags.clone();
-        let outcome = self.verify_as(&tags, message, body, &answers, authenticator);
+        let outcome = self.verify_as(&tags, verification, &answers);
         if outcome == Ok(Outcome::Pass) || last.canonicalization == Canonicalized::AsStated {
             return outcome;
         }
         tags.header_canonicalization = Canonicalization::Relaxed;
         tags.body_canonicalization = Canonicalization::Relaxed;
-        self.verify_as(&tags, message, body, &answers, authenticator)
+        self.verify_as(&tags, verification, &answers)
     }
 
     /// Verifies with the last message signature read in this way.
     fn verify_as(
         &self,
         last: &SignatureTags,
-        message: &SignedMessage<'_>,
-        body: &mut Body<'_>,
+        verification: &mut Verification<'_>,
         answers: &Answers,
-        authenticator: &MessageAuthenticator,
     ) -> Result<Outcome, Flaw> {
-        body.check(last)?;
+        verification.body.check(last)?;
         let mut signatures = self.numbered(Set::signature_for_mail_auth);
         if let Some(signature) = signatures.last_mut() {
             (signature.header.ch, signature.header.cb) = (last.header_canonicalization, last.body_canonicalization);
         }
         let given = AuthenticatedMessage {
-            headers: message.fields.clone(),
-            body_hashes: body_hashes(body, last.body_canonicalization),
             ams_headers: signatures,
             as_headers: self.numbered(Set::seal_for_mail_auth),
             aar_headers: self.numbered(|set, i| Header::new(set.results.name, set.results.value, Results { i })),
-            ..AuthenticatedMessage::default()
+            ..verification.for_mail_auth(last.body_canonicalization)
         };
         // Every answer is at hand, so the future never waits.
-        let verified = authenticator.verify_arc(Parameters::new(&given).with_txt_cache(answers)).now_or_never();
+        let parameters = Parameters::new(&given).with_txt_cache(answers);
+        let verified = verification.authenticator.verify_arc(parameters).now_or_never();
         match verified.as_ref().map(mail_auth::ArcOutput::result) {
             Some(mail_auth::DkimResult::Pass) => Ok(Outcome::Pass),
             _ => Ok(Outcome::Fail),

@@ -1,23 +1,21 @@
 //! DKIM (RFC 6376, 8301, 8463): signatures are judged by ourselves as far as tags, body and key go, and by mail_auth from there.
 //!
-//! mail_auth 0.13 takes signatures without v= or a=, with a name of a field in h= that is not From alone, tags that are
-//! repeated and RSA with SHA-1, counts l= in octets before canonicalization, and looks at any number of signatures. None
-//! of this reaches it from here.
+//! mail_auth 0.13 takes signatures without v= or a=, without From in h=, with repeated tags, and RSA with SHA-1; counts l= in
+//! octets before canonicalization; and looks at any number of signatures. None of this reaches it from here.
 
 use super::{
     DkimResult, Outcome,
     header::SignedMessage,
-    public_key::{Answers, Otherwise, PublicKeys, key_name},
-    signature::{Body, Flaw, SignatureTags},
+    public_key::{Answers, Otherwise, key_name},
+    signature::{Flaw, SignatureTags, Verification},
     tag_list::TagList,
 };
 use crate::limits;
 use futures_util::FutureExt;
 use mail_auth::{
-    AuthenticatedMessage, Error, MessageAuthenticator, Parameters, Txt,
-    common::crypto::HashAlgorithm,
+    AuthenticatedMessage, Error, Parameters, Txt,
     common::{crypto::CryptoError, headers::Header},
-    dkim::{Canonicalization, DkimError, Signature},
+    dkim::{DkimError, Signature},
 };
 
 /// One DKIM-Signature field.
@@ -109,25 +107,10 @@ pub(super) fn signatures<'a>(message: &SignedMessage<'a>, now: i64) -> Vec<DkimS
 }
 
 /// Verifies the signatures of a message with their keys. Takes CPU time, and none of the reactor's.
-pub(super) fn verify(
-    message: &SignedMessage<'_>,
-    body: &mut Body<'_>,
-    keys: &PublicKeys,
-    authenticator: &MessageAuthenticator,
-    now: i64,
-) -> Vec<DkimResult> {
-    let mut results: Vec<DkimResult> = signatures(message, now)
-        .iter()
-        .map(|signature| match verify_one(message, body, keys, authenticator, signature) {
-            Ok(()) => signature.result(Outcome::Pass, None),
-            Err(Fault::Flaw(flaw)) => signature.flawed(&flaw),
-            Err(Fault::Verification(error)) => {
-                let (outcome, reason) = meaning(&error);
-                signature.result(outcome, Some(reason))
-            }
-        })
-        .collect();
-    let more = message.named("DKIM-Signature").count().saturating_sub(results.len());
+pub(super) fn verify(verification: &mut Verification<'_>) -> Vec<DkimResult> {
+    let signatures = signatures(verification.message, verification.now);
+    let mut results: Vec<DkimResult> = signatures.iter().map(|signature| result(verification, signature)).collect();
+    let more = verification.message.named("DKIM-Signature").count().saturating_sub(results.len());
     if more > 0 {
         results.push(DkimResult {
             outcome: Outcome::Neutral,
@@ -137,6 +120,17 @@ pub(super) fn verify(
         });
     }
     results
+}
+
+fn result(verification: &mut Verification<'_>, signature: &DkimSignature<'_>) -> DkimResult {
+    match verify_one(verification, signature) {
+        Ok(()) => signature.result(Outcome::Pass, None),
+        Err(Fault::Flaw(flaw)) => signature.flawed(&flaw),
+        Err(Fault::Verification(result)) => {
+            let (outcome, reason) = meaning(&result);
+            signature.result(outcome, Some(reason))
+        }
+    }
 }
 
 enum Fault {
@@ -150,39 +144,24 @@ impl From<Flaw> for Fault {
     }
 }
 
-fn verify_one(
-    message: &SignedMessage<'_>,
-    body: &mut Body<'_>,
-    keys: &PublicKeys,
-    authenticator: &MessageAuthenticator,
-    signature: &DkimSignature<'_>,
-) -> Result<(), Fault> {
+fn verify_one(verification: &mut Verification<'_>, signature: &DkimSignature<'_>) -> Result<(), Fault> {
     let tags = signature.tags.as_ref().map_err(Flaw::clone)?;
-    body.check(tags)?;
+    verification.body.check(tags)?;
     let name = key_name(&tags.selector, &tags.domain);
     let mut answers = Answers::new(Otherwise::Nothing);
-    answers.insert(&name, Txt::DomainKey(keys.key(&name, tags.algorithm)?));
+    answers.insert(&name, Txt::DomainKey(verification.keys.key(&name, tags.algorithm)?));
     let given = AuthenticatedMessage {
-        headers: message.fields.clone(),
-        body_hashes: body_hashes(body, tags.body_canonicalization),
         dkim_headers: vec![signature.for_mail_auth(tags)],
-        ..AuthenticatedMessage::default()
+        ..verification.for_mail_auth(tags.body_canonicalization)
     };
     // Every answer is at hand, so the future never waits.
-    let verified = authenticator.verify_dkim(Parameters::new(&given).with_txt_cache(&answers)).now_or_never();
+    let parameters = Parameters::new(&given).with_txt_cache(&answers);
+    let verified = verification.authenticator.verify_dkim(parameters).now_or_never();
     match verified.as_deref() {
         Some([output]) if *output.result() == mail_auth::DkimResult::Pass => Ok(()),
         Some([output]) => Err(Fault::Verification(output.result().clone())),
         _ => Err(Flaw::malformed("the signature cannot be verified").into()),
     }
-}
-
-/// The hash of the body as mail_auth keeps it.
-pub(super) fn body_hashes(
-    body: &mut Body<'_>,
-    form: Canonicalization,
-) -> Vec<(Canonicalization, HashAlgorithm, u64, Vec<u8>)> {
-    vec![(form, HashAlgorithm::Sha256, 0, body.hash(form))]
 }
 
 /// What mail_auth's outcome means (RFC 8601 §2.7.1).

@@ -107,7 +107,8 @@ fn parse(record: &[u8]) -> Result<PublicKey, Flaw> {
         Some("") => return Err(Flaw::malformed("the key has been revoked")),
         Some(_) => {}
     }
-    let key = DomainKey::parse(record).map_err(|_| MALFORMED)?;
+    // A parser that is not ours reads what strangers publish, on the reactor: a panic of it is a record that cannot be read.
+    let key = std::panic::catch_unwind(|| DomainKey::parse(record)).map_err(|_| MALFORMED)?.map_err(|_| MALFORMED)?;
     let kind = match tags.get("k").unwrap_or("rsa") {
         "rsa" => Kind::Rsa { bits: key.p.public_key_bits() },
         "ed25519" => Kind::Ed25519,

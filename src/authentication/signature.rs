@@ -1,6 +1,6 @@
 //! What DKIM signatures and ARC's have in common: their tags (RFC 6376 §3.5), the body they hash, and why one may not count.
 
-use super::{Outcome, tag_list::TagList};
+use super::{Outcome, header::SignedMessage, public_key::PublicKeys, tag_list::TagList};
 use crate::{limits, mail::Domain};
 use aws_lc_rs::digest;
 use base64::{
@@ -9,8 +9,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use mail_auth::{
+    AuthenticatedMessage, MessageAuthenticator,
     common::{
-        crypto::Algorithm,
+        crypto::{Algorithm, HashAlgorithm},
         headers::{Writable, Writer},
     },
     dkim::Canonicalization,
@@ -146,6 +147,27 @@ fn names(tags: &TagList<'_>) -> Result<Vec<String>, Flaw> {
         return Err(Flaw::malformed("h= has too many names"));
     }
     Ok(names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+/// What the signatures of one message are verified with.
+pub(super) struct Verification<'a> {
+    pub(super) message: &'a SignedMessage<'a>,
+    pub(super) body: Body<'a>,
+    pub(super) keys: &'a PublicKeys,
+    pub(super) authenticator: &'a MessageAuthenticator,
+    /// Seconds since 1970.
+    pub(super) now: i64,
+}
+
+impl<'a> Verification<'a> {
+    /// The message as mail_auth takes it, without any signature.
+    pub(super) fn for_mail_auth(&mut self, form: Canonicalization) -> AuthenticatedMessage<'a> {
+        AuthenticatedMessage {
+            headers: self.message.fields.clone(),
+            body_hashes: vec![(form, HashAlgorithm::Sha256, 0, self.body.hash(form))],
+            ..AuthenticatedMessage::default()
+        }
+    }
 }
 
 /// A body, and what it hashes to in each form, worked out once at most.

@@ -395,4 +395,15 @@ mod tests {
             &format!("line 1: \"{}.\" is not a domain name", "x".repeat(64)),
         );
     }
+
+    proptest::proptest! {
+        /// Whatever is written is read or refused with a line that is there.
+        #[test]
+        fn any_text_is_read_or_refused(text in "((a|@|\\.|\\\\[0-9]{0,3}|\"|;|\\(|\\)|\n| |\t|\\$TTL|\\$ORIGIN|IN|A|MX|TXT|SOA|1h|192\\.0\\.2\\.1|é)){0,60}") {
+            match records(&text) {
+                Ok(found) => assert_eq!(records(&format!("; comment\n{text}\n; comment")), Ok(found)),
+                Err(error) => assert!(error.line <= text.split('\n').count()),
+            }
+        }
+    }
 }

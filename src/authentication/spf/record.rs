@@ -332,4 +332,16 @@ mod tests {
         let network = Network::ipv4("192.0.2.0/25").unwrap();
         assert!(network.contains("192.0.2.127".parse().unwrap()) && !network.contains("192.0.2.128".parse().unwrap()));
     }
+
+    proptest::proptest! {
+        /// Whatever is published is read or refused as a whole.
+        #[test]
+        fn any_record_is_read_or_refused(text in "[ -~]{0,40}|((a|mx|ptr|ip4|ip6|exists|redirect=|exp=|-|:|/|//|%\\{[dils]r?\\}|[0-9]{1,3}|example|\\.) ?){0,20}") {
+            let record = format!("v=spf1 {text}");
+            if let Ok(parsed) = Record::parse(record.as_bytes()) {
+                let same = |more: &str| Record::parse(format!("{record}{more}").as_bytes()) == Ok(parsed.clone());
+                assert!(same("  ") && same(" unknown=%{d}") && !same(" nonsense"));
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod accounts;
 mod admin;
 mod authentication;
 mod blob;
+mod cli;
 mod config;
 mod end_to_end;
 mod imap;

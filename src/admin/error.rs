@@ -23,6 +23,9 @@ pub enum AdminError {
     /// The query is not understood.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A corpus or model cannot be read; the text names the file.
+    #[error("{0}")]
+    Corpus(String),
     /// What was exported does not read back as it was written.
     #[error("{} does not read back as it was written", .0.display())]
     ReadBack(PathBuf),
@@ -70,7 +73,9 @@ impl From<&AdminError> for Failure {
             AdminError::Query(_) => Kind::Refused,
             AdminError::File(_, error) if error.kind() == io::ErrorKind::AlreadyExists => Kind::Refused,
             AdminError::ReadBack(_) => Kind::Damaged,
-            AdminError::File(..) | AdminError::Control(..) | AdminError::Stopped => Kind::Unavailable,
+            AdminError::File(..) | AdminError::Corpus(_) | AdminError::Control(..) | AdminError::Stopped => {
+                Kind::Unavailable
+            }
         };
         Self { kind, message: error.to_string() }
     }

@@ -26,6 +26,7 @@ mod open;
 mod query;
 mod request;
 mod search;
+mod spam_model;
 mod statistics;
 mod upkeep;
 
@@ -42,6 +43,7 @@ pub use open::{make_data_folder, store_settings};
 pub use query::QueryError;
 pub use request::{Request, Run, Secret};
 pub use search::FoundMessage;
+pub use spam_model::{Judgement, TrainedModel, measure_model, train_model};
 pub use statistics::Figures;
 
 use crate::{accounts::Accounts, limits, store::Store};

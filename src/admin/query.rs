@@ -1,6 +1,6 @@
 //! Search queries as people type them: words that must all occur, and the operators that Gmail has taught.
 //!
-//! `from: to: cc: bcc: subject: in: is: larger: smaller: before: after: older_than: newer_than:`, `-` for not, `OR`,
+//! `from: to: cc: bcc: subject: message-id: in: is: larger: smaller: before: after: older_than: newer_than:`, `-` for not, `OR`,
 //! `"several words"` and parentheses.
 
 use super::date;
@@ -95,7 +95,7 @@ fn value_of(text: &str) -> Result<(String, &str), QueryError> {
     Ok((value.to_owned(), rest))
 }
 
-const OPERATORS: [&str; 13] = [
+const OPERATORS: [&str; 14] = [
     "from",
     "to",
     "cc",
@@ -109,6 +109,7 @@ const OPERATORS: [&str; 13] = [
     "after",
     "older_than",
     "newer_than",
+    "message-id",
 ];
 
 struct Parser {

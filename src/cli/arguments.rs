@@ -42,10 +42,15 @@ pub(super) struct SettingArguments {
 impl SettingArguments {
     /// The configuration that these say.
     pub(super) fn load(&self) -> Result<Config, Failed> {
+        self.load_over(Vec::new())
+    }
+
+    /// The same with other defaults, each `key=value`, which win over the file.
+    pub(super) fn load_over(&self, defaults: Vec<String>) -> Result<Config, Failed> {
         let usual = || Some(PathBuf::from(CONFIG)).filter(|file| file.exists());
         let file = self.config.clone().or_else(usual);
         let data = self.data.iter().map(|data| format!("server.data={}", data.display()));
-        let overrides: Vec<String> = data.chain(self.set.iter().cloned()).collect();
+        let overrides: Vec<String> = defaults.into_iter().chain(data).chain(self.set.iter().cloned()).collect();
         Ok(Config::load(file.as_deref().map(Path::new), &overrides)?)
     }
 
@@ -60,11 +65,45 @@ impl SettingArguments {
 pub(super) enum Command {
     /// Run the server until SIGTERM or SIGINT
     Serve,
+    /// Start a whole server on this machine's loopback and show it at work
+    Quickstart(QuickstartArguments),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Models of the spam filter
+    #[command(subcommand)]
+    Spam(SpamCommand),
     #[command(flatten)]
     Task(Task),
+}
+
+#[derive(Args)]
+pub(super) struct QuickstartArguments {
+    /// End after the tour; exit code 0 only if everything was seen
+    #[arg(long)]
+    pub(super) once: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum SpamCommand {
+    /// Train a model on labelled messages
+    Train {
+        /// The model's name, which verdicts carry
+        #[arg(long)]
+        name: String,
+        /// The file to write
+        #[arg(long)]
+        output: PathBuf,
+        /// A list of `ham PATH` and `spam PATH` lines, paths relative to it
+        #[arg(long = "corpus", required = true, value_name = "INDEX")]
+        corpora: Vec<PathBuf>,
+    },
+    /// Measure the model in use (spam.model) on labelled messages
+    Measure {
+        /// A list of `ham PATH` and `spam PATH` lines, paths relative to it
+        #[arg(long = "corpus", required = true, value_name = "INDEX")]
+        corpora: Vec<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Subcommand)]
@@ -162,7 +201,7 @@ Words are found in header and text, also inside longer words. Further:
   \"several words\"   as they stand
   -word             not
   a OR b            either; parentheses group
-  from: to: cc: bcc: subject:   in that field
+  from: to: cc: bcc: subject: message-id:   in that field
   in:Sent           in that mailbox
   is:unread         read, starred, answered, draft, deleted
   larger:10M smaller:500K   octets

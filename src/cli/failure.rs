@@ -23,6 +23,9 @@ pub(super) enum Failed {
     /// The task ended without an answer.
     #[error("the server ended the task without an answer; see its log")]
     NoAnswer,
+    /// The tour did not show what it should.
+    #[error("quickstart: {0}")]
+    Tour(String),
     /// No password was given.
     #[error("{0}")]
     Password(String),
@@ -38,12 +41,17 @@ impl From<AdminError> for Failed {
 }
 
 impl Failed {
+    /// A step of the tour that could not be taken.
+    pub(super) fn tour(error: io::Error) -> Self {
+        Self::Tour(error.to_string())
+    }
+
     /// The code that the process ends with.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Config(_) | Self::Password(_) => exit::USAGE,
             Self::Task(failure) => exit::of(failure.kind),
-            Self::Server(_) | Self::NoAnswer | Self::Runtime(_) => exit::UNAVAILABLE,
+            Self::Server(_) | Self::Tour(_) | Self::NoAnswer | Self::Runtime(_) => exit::UNAVAILABLE,
         })
     }
 }

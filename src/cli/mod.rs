@@ -11,12 +11,11 @@ mod log;
 mod output;
 mod password;
 mod progress;
+mod quickstart;
+mod spam;
 mod task;
 
-use crate::{
-    config::{Config, TEMPLATE},
-    server::Server,
-};
+use crate::{config::TEMPLATE, server::Server};
 use arguments::{Arguments, Command, ConfigCommand};
 use clap::Parser as _;
 use failure::Failed;
@@ -35,19 +34,23 @@ pub fn run() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> Result<(), Failed> {
-    let config = arguments.settings.load()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failed::Runtime)?;
     // On the heap: a future that starts everything is larger than a stack likes.
-    runtime.block_on(Box::pin(command(arguments, config)))
+    runtime.block_on(Box::pin(command(arguments)))
 }
 
-async fn command(arguments: Arguments, config: Config) -> Result<(), Failed> {
-    match arguments.command {
+async fn command(arguments: Arguments) -> Result<(), Failed> {
+    let Arguments { settings, command } = arguments;
+    match command {
+        Command::Quickstart(arguments) => quickstart::run(arguments, &settings).await,
+        Command::Spam(command) => spam::run(command, &settings).await,
         Command::Serve => {
+            let config = settings.load()?;
             log::start(&config, None);
             Ok(Server::start(config).await?.run().await?)
         }
         Command::Config(ConfigCommand::Check) => {
+            settings.load()?;
             println!("the configuration is right");
             Ok(())
         }
@@ -56,8 +59,9 @@ async fn command(arguments: Arguments, config: Config) -> Result<(), Failed> {
             Ok(())
         }
         Command::Task(task) => {
+            let config = settings.load()?;
             log::start(&config, Some(log::QUIET));
-            task::run(&config, task, arguments.settings.output()).await
+            task::run(&config, task, settings.output()).await
         }
     }
 }

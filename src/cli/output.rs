@@ -34,7 +34,7 @@ impl Output {
 /// Prints a line. Whoever reads may have read enough, as `head` does: that is no error.
 ///
 /// Subjects and headers are a stranger's: control characters that would move the terminal are shown as such.
-fn line(text: &str) {
+pub(super) fn line(text: &str) {
     let harmless = |character: char| match character {
         '\n' | '\t' => character,
         control if control.is_control() => '\u{fffd}',
@@ -43,7 +43,7 @@ fn line(text: &str) {
     let _ = writeln!(stdout(), "{}", text.chars().map(harmless).collect::<String>());
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("answers are plain values")
 }
 
@@ -154,7 +154,7 @@ fn explanation(explained: &Explained) -> String {
     lines.join("\n")
 }
 
-fn row(name: &str, value: &str) -> String {
+pub(super) fn row(name: &str, value: &str) -> String {
     format!("{name:<16}{value}")
 }
 

@@ -36,7 +36,10 @@ impl Bar {
         // A short task says nothing on its way.
         if self.told.elapsed() >= LINE_EVERY {
             self.told = Instant::now();
-            eprintln!("{} {done} of {total}", name(stage));
+            match total {
+                0 => eprintln!("{} {done}", name(stage)),
+                _ => eprintln!("{} {done} of {total}", name(stage)),
+            }
         }
     }
 

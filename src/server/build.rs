@@ -119,7 +119,11 @@ impl Certificate {
             None => (folder.join("certificate.pem"), folder.join("key.pem")),
         };
         if config.certificate().is_none() {
-            tls::ensure_self_signed(&certificate, &key, &[hostname, "localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
+            tls::ensure_self_signed(
+                &certificate,
+                &key,
+                &[hostname, "localhost", "127.0.0.1", "::1"].map(str::to_owned),
+            )?;
         }
         Ok(Self {
             mx: Acceptor::load(&certificate, &key, SessionTickets::Withhold)?,

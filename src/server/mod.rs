@@ -11,6 +11,7 @@ mod error;
 mod listeners;
 mod metrics;
 mod signal;
+mod tour;
 
 use crate::{admin::Socket, config::Config, limits, net::Shutdown, store::Store};
 use build::{Listening, Parts};
@@ -19,6 +20,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
 pub use error::ServerError;
+pub use tour::{Fate, Letter, Tour};
 
 /// A running server. It must be stopped: dropped, it ends its sessions at once.
 pub struct Server {

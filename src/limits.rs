@@ -291,8 +291,6 @@ pub const ARGON2_LANES: u32 = 1;
 /// Octets of the salt of a password (RFC 9106 §3.1 recommends 16).
 pub const SALT_OCTETS: usize = 16;
 
-/// Iterations of SCRAM-SHA-256. RFC 7677 §4 asks for 4,096 at least, which is little today. Cyrus SASL, on which mbsync
-/// and others stand, refuses more than 65,536 ("iteration-count is too big"), and mbsync then waits for ever.
 /// Iterations of SCRAM-SHA-256. RFC 7677 §4 asks for 4,096 at least, which is little today; a client pays for them at
 /// each login, and a slow telephone should not take a second. Cyrus SASL, and with it mbsync, refuses more than 65,536.
 pub const SCRAM_ITERATIONS: u32 = 60_000;

@@ -10,6 +10,7 @@ mod config;
 mod end_to_end;
 mod imap;
 mod message;
+mod search;
 mod smtp;
 mod store;
 mod support;

@@ -23,7 +23,7 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn of(text: &SearchText) -> Self {
-        let line = |name: &str, value: &str| clean(&format!("{name}: {value}"));
+        let line = |name: &str, value: &str| clean(&format!("{name}: {}", value.trim()));
         let headers = text.headers.iter().map(|header| line(&header.name, &header.value)).collect();
         Self { headers, body: clean(&text.body) }
     }

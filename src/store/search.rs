@@ -7,7 +7,7 @@ use super::{
 };
 use crate::mail::{AccountId, Flag, MailboxId, MessageNumber, ModSeq, SystemFlags, Uid};
 use roaring::RoaringBitmap;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 /// A search condition (RFC 9051 §6.4.4). Dates are days since 1970; sequence numbers were resolved to UIDs before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,9 +123,9 @@ impl Store {
         let (mut keys, mut texts) = (Vec::new(), Texts::new());
         key.text_keys(&mut keys);
         for key in keys {
-            if !texts.contains_key(&key) {
-                let numbers = self.inner.indexes.search(account, &key).await?;
-                texts.insert(key, numbers);
+            if let Entry::Vacant(place) = texts.entry(key) {
+                let numbers = self.inner.indexes.search(account, place.key()).await?;
+                place.insert(numbers);
             }
         }
         Ok(texts)

@@ -185,7 +185,7 @@ fn encoded_words(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Envelope, Span};
+    use crate::message::Span;
 
     fn part(media_type: &str, media_subtype: &str, content: Body) -> Part {
         Part {

@@ -38,6 +38,9 @@ use tracing::{info, warn};
 /// Messages whose contents are looked up at a time.
 const LOOKUP_MESSAGES: usize = 64;
 
+/// A body with the key of its row; `None` where the row cannot be read.
+type KeyedBody = (Vec<u8>, Option<OwnedBody>);
+
 impl Shared {
     /// Packs everything that is fresh now.
     pub(super) async fn pack_all(self: &Arc<Self>) -> Result<Packed, StoreError> {
@@ -77,7 +80,7 @@ impl Shared {
     }
 
     /// The next rows of owners after a key; `None` for one that cannot be read.
-    fn owned_bodies(&self, after: &[u8]) -> Result<Vec<(Vec<u8>, Option<OwnedBody>)>, StoreError> {
+    fn owned_bodies(&self, after: &[u8]) -> Result<Vec<KeyedBody>, StoreError> {
         let mut owned = Vec::new();
         let end = after_prefix(vec![OWNER]);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);

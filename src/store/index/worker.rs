@@ -72,7 +72,9 @@ impl Queue {
         });
         let free = limits::INDEX_JOBS_MAX.saturating_sub(running.len());
         let due: Vec<AccountId> = due.map(|(account, _)| *account).take(free).collect();
-        due.iter().for_each(|account| drop(waiting.remove(account)));
+        for account in &due {
+            waiting.remove(account);
+        }
         due
     }
 }

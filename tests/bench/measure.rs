@@ -60,6 +60,7 @@ pub struct Server {
     /// Root processes whose trees' CPU time is the server's.
     pub processes: Vec<u32>,
     /// Stops the server and removes its data when dropped.
+    #[expect(dead_code, reason = "held for its drop")]
     pub guard: Box<dyn std::any::Any>,
 }
 
@@ -160,13 +161,16 @@ async fn push(server: &Server, plan: &Plan) -> (f64, f64) {
     percentiles(delays)
 }
 
+/// Makes the next search key of a class.
+type KeyMaker = Box<dyn FnMut() -> String>;
+
 async fn search(server: &Server, plan: &Plan) -> Vec<(String, f64, f64, usize)> {
     let mut imap = Connection::login(server.imap, &account(0), &server.password).await;
     imap.command("SELECT INBOX").await;
     let (common, middling) = common_and_middling();
     let part = middling[1..middling.len() - 1].to_owned();
     let mut random = Random(7);
-    let classes: [(&str, Box<dyn FnMut() -> String>); 5] = [
+    let classes: [(&str, KeyMaker); 5] = [
         (
             "rare word",
             Box::new(move || {

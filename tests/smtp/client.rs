@@ -95,13 +95,10 @@ impl Client {
     }
 
     /// Says lines and expects a positive reply to each.
-    #[track_caller]
-    pub fn say_all<'a>(&'a mut self, lines: &'a [&str]) -> impl Future<Output = ()> + 'a {
-        async move {
-            for line in lines {
-                let reply = self.say(line).await;
-                assert!(reply.starts_with(['2', '3']), "{line}: {reply}");
-            }
+    pub async fn say_all(&mut self, lines: &[&str]) {
+        for line in lines {
+            let reply = self.say(line).await;
+            assert!(reply.starts_with(['2', '3']), "{line}: {reply}");
         }
     }
 }

@@ -63,7 +63,7 @@ async fn make_accounts(store: &Store) -> Vec<AccountId> {
 /// The same, where the seed is odd without a key: then only the outbox knows what is left to do.
 fn delivery_of(seed: u64, store: &Store, accounts: &[AccountId], number: u64) -> (NewMessage, Vec<Target>) {
     let (message, targets) = delivery(store, accounts, number);
-    let repeat = message.repeat.filter(|_| seed % 2 == 0);
+    let repeat = message.repeat.filter(|_| seed.is_multiple_of(2));
     (NewMessage { repeat, ..message }, targets)
 }
 
@@ -102,7 +102,7 @@ fn a_crash_during_a_delivery_leaves_it_to_be_finished_once() {
             reached += usize::from(told.last().is_none_or(|line| line != "end"));
             let acknowledged = told.iter().filter_map(|line| line.parse().ok()).max();
             block_on(check(folder.path(), acknowledged));
-            if seed % 2 == 0 {
+            if seed.is_multiple_of(2) {
                 block_on(check_repeats(folder.path(), acknowledged));
             } else {
                 block_on(check(folder.path(), acknowledged));

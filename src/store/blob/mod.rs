@@ -257,6 +257,7 @@ impl Blobs {
     }
 
     /// Reads a whole object.
+    #[cfg(test)]
     pub(super) async fn get_object(&self, name: &str) -> Result<Bytes, StoreError> {
         self.0.objects.get(name).await?.ok_or_else(|| StoreError::Damaged(format!("object {name} is missing")))
     }

@@ -44,6 +44,7 @@ impl Objects {
     }
 
     /// `None` where there is no such object.
+    #[cfg(test)]
     pub(super) async fn get(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
         let read = async { self.store.get(&parse(name)?).await?.bytes().await.map_err(Fault::from) };
         found(read.await)

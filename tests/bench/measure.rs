@@ -162,7 +162,7 @@ async fn push(server: &Server, plan: &Plan) -> (f64, f64) {
 }
 
 /// Makes the next search key of a class.
-type KeyMaker = Box<dyn FnMut() -> String>;
+type KeyMaker<'a> = Box<dyn FnMut() -> String + 'a>;
 
 async fn search(server: &Server, plan: &Plan) -> Vec<(String, f64, f64, usize)> {
     let mut imap = Connection::login(server.imap, &account(0), &server.password).await;
@@ -170,7 +170,7 @@ async fn search(server: &Server, plan: &Plan) -> Vec<(String, f64, f64, usize)> 
     let (common, middling) = common_and_middling();
     let part = middling[1..middling.len() - 1].to_owned();
     let mut random = Random(7);
-    let classes: [(&str, KeyMaker); 5] = [
+    let classes: [(&str, KeyMaker<'_>); 5] = [
         (
             "rare word",
             Box::new(move || {

@@ -213,8 +213,9 @@ pub const REPEAT_SWEEP_SECONDS: u64 = 3600;
 /// for 8,192; clients send sets of tens of thousands of UIDs).
 pub const IMAP_COMMAND_OCTETS_MAX: usize = 1024 * 1024;
 
-/// Octets of one IMAP command before login: two literals and the rest. Keeps an unknown peer cheap.
-pub const IMAP_COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 20 * 1024;
+/// Octets of one IMAP command before login. Keeps an unknown peer cheap; the largest is ID, whose 30 fields of 30 and
+/// 1,024 octets must be taken (RFC 2971 §3.3).
+pub const IMAP_COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 40 * 1024;
 
 /// Octets of one literal of a command, the message of an APPEND left out.
 pub const IMAP_LITERAL_OCTETS_MAX: u64 = 256 * 1024;
@@ -266,6 +267,9 @@ pub const IMAP_BAD_COMMANDS_MAX: u32 = 20;
 
 /// Connections at once of one account to one listener. Clients open several per device.
 pub const IMAP_CONNECTIONS_PER_ACCOUNT_MAX: u32 = 100;
+
+/// Mailboxes whose `\Recent` messages are remembered; of others, those count that arrived since the start.
+pub const IMAP_RECENT_MAILBOXES_MAX: usize = 100_000;
 
 /// Depth of nested SEARCH keys. A chain of OR counts as one level.
 pub const IMAP_SEARCH_DEPTH_MAX: usize = 64;

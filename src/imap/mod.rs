@@ -14,7 +14,7 @@
 //! (P12). Never: holds a snapshot or lock while a client takes its time; answers before the store has. Errors become
 //! responses in `response.rs` alone; faults of the store are logged there.
 //!
-//! Not implemented: `\Recent` (RFC 3501 §2.3.2; it is never set), RFC 7162 §3.2 (QRESYNC), RFC 3502 (MULTIAPPEND).
+//! Not implemented: RFC 7162 §3.2 (QRESYNC), RFC 3502 (MULTIAPPEND).
 
 mod capability;
 mod codec;
@@ -26,6 +26,7 @@ mod frame;
 mod mailbox_name;
 mod parser;
 mod places;
+mod recent;
 mod response;
 mod search;
 mod selected;
@@ -53,6 +54,22 @@ pub struct Services {
     pub message_octets_max: u64,
     /// Who may log in outside TLS.
     pub clear_login: ClearLogin,
+    /// What sessions of all listeners have in common.
+    pub sessions: Sessions,
+}
+
+/// What sessions of all listeners have in common: how many each account has, and which messages nobody was told of.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    places: places::Places,
+    recent: recent::Recent,
+}
+
+impl Sessions {
+    /// No session, and nothing arrived yet.
+    pub fn new(clock: &Clock) -> Self {
+        Self { places: places::Places::default(), recent: recent::Recent::new(clock.now()) }
+    }
 }
 
 /// Who may log in outside TLS.
@@ -84,8 +101,7 @@ pub async fn serve(
     mode: TlsMode,
     shutdown: net::Shutdown,
 ) -> std::io::Result<()> {
-    let shared =
-        session::Shared { services: Arc::new(services), places: places::Places::default(), shutdown: shutdown.clone() };
+    let shared = session::Shared { services: Arc::new(services), shutdown: shutdown.clone() };
     let drain = Duration::from_secs(limits::DRAIN_SECONDS);
     net::serve(listener, REFUSAL, shutdown, drain, |accepted| {
         connection::run(shared.clone(), accepted, acceptor.clone(), mode)

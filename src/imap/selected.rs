@@ -7,13 +7,14 @@
 use super::{
     command::Numbers,
     fetch::row,
-    sequence::SavedUids,
+    recent::Recent,
+    sequence::UidRanges,
     session::Features,
     view::View,
     write::{FlagNames, push_decimal, push_fmt},
 };
 use crate::{
-    mail::{MailboxId, ModSeq, SystemFlags, Uid},
+    mail::{AccountId, MailboxId, ModSeq, SystemFlags, Uid},
     store::{Row, Snapshot},
 };
 
@@ -35,7 +36,11 @@ pub(crate) struct Selected {
     /// What the client knows.
     pub(crate) view: View,
     /// The saved search result (RFC 5182).
-    pub(crate) saved: SavedUids,
+    pub(crate) saved: UidRanges,
+    /// Messages that are `\Recent` in this session (RFC 3501 §2.3.2).
+    pub(crate) recent: UidRanges,
+    /// Where they are claimed.
+    claims: Claims,
     /// Flags that the command under way has sent, with the mod-sequence they had.
     pub(crate) sent_flags: Vec<(Uid, ModSeq)>,
     /// Every change of flags up to this was reported.
@@ -45,6 +50,14 @@ pub(crate) struct Selected {
     /// The view held what the mailbox held at this mod-sequence.
     view_until: Option<ModSeq>,
     keywords: usize,
+}
+
+/// Claims messages as recent, for one mailbox.
+pub(crate) struct Claims {
+    /// What no session has claimed.
+    pub(crate) unclaimed: Recent,
+    /// The account of the mailbox.
+    pub(crate) account: AccountId,
 }
 
 /// What SELECT says of the messages beside their number.
@@ -57,7 +70,7 @@ pub(crate) struct Opened {
 
 impl Selected {
     /// Opens a mailbox as it is in `snapshot`.
-    pub(crate) fn open(mailbox: MailboxId, access: Access, snapshot: &Snapshot) -> Opened {
+    pub(crate) fn open(mailbox: MailboxId, access: Access, claims: Claims, snapshot: &Snapshot) -> Opened {
         let status = snapshot.status();
         let mut first_unseen = None;
         let rows = snapshot.rows().enumerate().map(|(index, row)| {
@@ -68,29 +81,56 @@ impl Selected {
         });
         let view = View::new(rows);
         let flags_until_uid = view.last();
-        let selected = Self {
+        let mut selected = Self {
             mailbox,
             access,
             view,
-            saved: SavedUids::default(),
+            saved: UidRanges::default(),
+            recent: UidRanges::default(),
+            claims,
             sent_flags: Vec::new(),
             flags_until: status.highest_modseq,
             flags_until_uid,
             view_until: Some(status.highest_modseq),
             keywords: status.keywords.len(),
         };
+        selected.claim_recent(Some(Uid::FIRST), snapshot);
         Opened { selected, first_unseen }
     }
 
     /// Announces messages that arrived, so that the command about to run sees them.
-    pub(crate) fn announce_arrivals(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
+    pub(crate) fn announce_arrivals(&mut self, snapshot: &Snapshot, features: Features, out: &mut Vec<u8>) {
         if self.view_until == Some(snapshot.status().highest_modseq) {
             return;
         }
         let before = self.view.len();
         self.announce(snapshot);
         if self.view.len() > before {
-            push_fmt(out, format_args!("* {} EXISTS\r\n", self.view.len()));
+            self.push_exists(features, out);
+        }
+    }
+
+    /// Writes EXISTS, and RECENT for clients of IMAP4rev1.
+    pub(crate) fn push_exists(&self, features: Features, out: &mut Vec<u8>) {
+        push_fmt(out, format_args!("* {} EXISTS\r\n", self.view.len()));
+        if !features.imap4rev2 {
+            push_fmt(out, format_args!("* {} RECENT\r\n", self.view.count(&self.recent)));
+        }
+    }
+
+    /// The flags of this mailbox's messages, ready to be written.
+    pub(crate) fn flag_names(&self, snapshot: &Snapshot, features: Features) -> FlagNames {
+        let recent = if features.imap4rev2 { UidRanges::default() } else { self.recent.clone() };
+        FlagNames::new(&snapshot.status().keywords, recent)
+    }
+
+    /// Claims what is recent among the messages of the view from `first` on.
+    fn claim_recent(&mut self, first: Option<Uid>, snapshot: &Snapshot) {
+        let recent = self.claims.unclaimed.claim(self.claims.account, self.mailbox, self.access, snapshot);
+        if let (Some(first), Some(last)) = (first.map(|first| first.max(recent)), self.view.last())
+            && first <= last
+        {
+            self.recent.push(first, last);
         }
     }
 
@@ -98,9 +138,9 @@ impl Selected {
     pub(crate) fn report(&mut self, snapshot: &Snapshot, numbers: Numbers, features: Features, out: &mut Vec<u8>) {
         let until = snapshot.status().highest_modseq;
         if self.view_until != Some(until) {
-            self.report_messages(snapshot, numbers, out);
+            self.report_messages(snapshot, numbers, features, out);
         }
-        self.report_keywords(snapshot, out);
+        self.report_keywords(snapshot, features, out);
         if self.flags_until != until {
             self.report_flags(snapshot, features, out);
             self.flags_until = until;
@@ -110,13 +150,16 @@ impl Selected {
     }
 
     fn announce(&mut self, snapshot: &Snapshot) {
-        let first = self.view.last().map_or(Some(Uid::FIRST), Uid::next);
+        let (before, first) = (self.view.len(), self.view.last().map_or(Some(Uid::FIRST), Uid::next));
         if let (Some(first), Some(last)) = (first, Uid::new(u32::MAX)) {
             self.view.announce(snapshot.rows_between(first, last).map(|row| row.uid));
         }
+        if self.view.len() > before {
+            self.claim_recent(first, snapshot);
+        }
     }
 
-    fn report_messages(&mut self, snapshot: &Snapshot, numbers: Numbers, out: &mut Vec<u8>) {
+    fn report_messages(&mut self, snapshot: &Snapshot, numbers: Numbers, features: Features, out: &mut Vec<u8>) {
         let before = self.view.len();
         self.announce(snapshot);
         let arrived = self.view.len() - before;
@@ -130,22 +173,22 @@ impl Selected {
             }
         }
         if arrived > 0 {
-            push_fmt(out, format_args!("* {} EXISTS\r\n", self.view.len()));
+            self.push_exists(features, out);
         }
         self.view_until = (!gone || numbers != Numbers::Uses).then_some(snapshot.status().highest_modseq);
     }
 
     /// Announces keywords that the client has not heard of.
-    pub(crate) fn report_keywords(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) {
-        let keywords = &snapshot.status().keywords;
-        if keywords.len() != self.keywords {
-            push_flags(out, &FlagNames::new(keywords), self.access);
-            self.keywords = keywords.len();
+    pub(crate) fn report_keywords(&mut self, snapshot: &Snapshot, features: Features, out: &mut Vec<u8>) {
+        let keywords = snapshot.status().keywords.len();
+        if keywords != self.keywords {
+            push_flags(out, &self.flag_names(snapshot, features), self.access);
+            self.keywords = keywords;
         }
     }
 
     fn report_flags(&mut self, snapshot: &Snapshot, features: Features, out: &mut Vec<u8>) {
-        let names = FlagNames::new(&snapshot.status().keywords);
+        let names = self.flag_names(snapshot, features);
         self.sent_flags.sort_unstable();
         for row in snapshot.rows_changed_since(Some(self.flags_until)) {
             let Some(number) = self.view.number(row.uid) else { continue };

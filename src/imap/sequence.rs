@@ -108,14 +108,28 @@ pub(crate) fn merged<T: Copy + Ord>(mut ranges: Vec<(T, T)>, next: impl Fn(T) ->
     merged
 }
 
-/// A search result that was saved: inclusive UID ranges that rise (RFC 5182 §2.1).
+/// A set of UIDs, such as a saved search result (RFC 5182 §2.1): inclusive ranges that rise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SavedUids(Vec<(Uid, Uid)>);
+pub(crate) struct UidRanges(Vec<(Uid, Uid)>);
 
-impl SavedUids {
+impl UidRanges {
     /// Keeps rising UIDs.
     pub(crate) fn new(uids: impl IntoIterator<Item = Uid>) -> Self {
         Self(merged(uids.into_iter().map(|uid| (uid, uid)).collect(), Uid::next))
+    }
+
+    /// Adds a range above all others.
+    pub(crate) fn push(&mut self, start: Uid, end: Uid) {
+        match self.0.last_mut() {
+            Some((_, last)) if last.next() == Some(start) => *last = end,
+            _ => self.0.push((start, end)),
+        }
+    }
+
+    /// Whether a UID is in it.
+    pub(crate) fn contains(&self, uid: Uid) -> bool {
+        let place = self.0.partition_point(|(_, end)| *end < uid);
+        self.0.get(place).is_some_and(|(start, _)| *start <= uid)
     }
 
     /// The ranges.
@@ -150,6 +164,17 @@ mod tests {
         for wrong in ["", "0", "1:", ":1", "1,,2", "4294967296", "a", "-1", "1:0"] {
             assert!(set(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn ranges_of_uids_grow_at_the_end() {
+        let uid = |number| Uid::new(number).unwrap();
+        let mut ranges = UidRanges::new([3, 4].map(uid));
+        ranges.push(uid(5), uid(6));
+        ranges.push(uid(9), uid(9));
+        assert_eq!(ranges.ranges(), [(uid(3), uid(6)), (uid(9), uid(9))]);
+        let inside: Vec<u32> = (1..12).filter(|number| ranges.contains(uid(*number))).collect();
+        assert_eq!(inside, [3, 4, 5, 6, 9]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     frame::{AppendLiteral, Bounds, Literal, Synchronisation},
     mailbox_name::NameEncoding,
     parser::WireName,
-    places::{Place, Places},
+    places::Place,
     response::{self, Completion, Failure, Outcome, Refusal},
     selected::Selected,
     wire::Wire,
@@ -82,8 +82,6 @@ pub(crate) enum Next {
 pub(crate) struct Shared {
     /// Mail, logins, time.
     pub(crate) services: Arc<Services>,
-    /// Connections by account.
-    pub(crate) places: Places,
     /// Tells when the server goes down.
     pub(crate) shutdown: Shutdown,
 }
@@ -99,7 +97,6 @@ pub(crate) struct Session {
     id: u64,
     privacy: Privacy,
     start_tls: StartTls,
-    places: Places,
     state: State,
     bad_commands: u32,
     login_failures: u32,
@@ -115,7 +112,6 @@ impl Session {
             id,
             privacy,
             start_tls,
-            places: shared.places.clone(),
             state: State::NotAuthenticated,
             bad_commands: 0,
             login_failures: 0,
@@ -192,7 +188,7 @@ impl Session {
 
     /// Enters the authenticated state.
     pub(crate) fn log_in(&mut self, account: Account) -> Outcome {
-        let place = self.places.take(account.id).ok_or(Refusal::Connections)?;
+        let place = self.services.sessions.places.take(account.id).ok_or(Refusal::Connections)?;
         tracing::info!(session = self.id, account = %account.address, "imap login");
         self.state = State::Authenticated(Login { account, _place: place });
         let capabilities = self.capabilities();
@@ -221,9 +217,15 @@ impl Session {
         !std::mem::replace(&mut self.features.imap4rev2, true)
     }
 
-    /// Turns CONDSTORE on; tells whether it was off (RFC 7162 §3.1).
-    pub(crate) fn enable_condstore(&mut self) -> bool {
-        !std::mem::replace(&mut self.features.condstore, true)
+    /// Turns CONDSTORE on; tells whether it was off (RFC 7162 §3.1). The first command that does so with a mailbox selected
+    /// is told HIGHESTMODSEQ.
+    pub(crate) fn enable_condstore(&mut self, wire: &mut Wire<'_>) -> bool {
+        let fresh = !std::mem::replace(&mut self.features.condstore, true);
+        if fresh && let Ok(snapshot) = self.snapshot() {
+            let highest = snapshot.status().highest_modseq;
+            push_fmt(&mut wire.out, format_args!("* OK [HIGHESTMODSEQ {highest}] CONDSTORE enabled\r\n"));
+        }
+        fresh
     }
 
     /// Carries out one command and writes its responses.
@@ -341,7 +343,8 @@ impl Session {
 
     /// Announces messages that arrived, so that the next command sees them: a search finds a message as soon as it is stored (P7).
     fn announce_arrivals(&mut self, wire: &mut Wire<'_>) -> Result<(), Failure> {
-        self.with_snapshot(wire, |selected, snapshot, out| selected.announce_arrivals(snapshot, out))
+        let features = self.features;
+        self.with_snapshot(wire, |selected, snapshot, out| selected.announce_arrivals(snapshot, features, out))
     }
 
     /// Reports what changed in the selected mailbox, if there is one.

@@ -4,7 +4,7 @@
 //! moves only when [`View::remove`] or [`View::announce`] is called, because the client counts from what it was
 //! told. Never: looks into the store.
 
-use super::sequence::{Addressing, Bound, SavedUids, SequenceNumber, SequenceSet, merged, ordered};
+use super::sequence::{Addressing, Bound, SequenceNumber, SequenceSet, UidRanges, merged, ordered};
 use crate::mail::Uid;
 use std::{num::NonZeroU32, ops::Range};
 
@@ -102,6 +102,11 @@ impl View {
         Some((*uids.first()?, *uids.last()?))
     }
 
+    /// How many messages are in a set.
+    pub(crate) fn count(&self, uids: &UidRanges) -> usize {
+        self.places(uids.ranges().iter().copied()).iter().map(ExactSizeIterator::len).sum()
+    }
+
     /// Gives each of `items`, which come by rising UID, its number; what is not between the two places is left out.
     pub(crate) fn numbered<T>(
         &self,
@@ -141,20 +146,36 @@ impl View {
         &self,
         set: &SequenceSet,
         addressing: Addressing,
-        saved: &SavedUids,
+        saved: &UidRanges,
     ) -> Result<Selection, NotAnnounced> {
         let ranges = match (set, addressing) {
             (SequenceSet::Saved, _) => self.places(saved.ranges().iter().copied()),
             (SequenceSet::Ranges(ranges), Addressing::Sequence) => self.by_number(ranges)?,
             (SequenceSet::Ranges(ranges), Addressing::Uid) => self.by_uid(ranges),
         };
-        let ranges = merged(ranges.into_iter().map(|range| (range.start, range.end)).collect(), Some);
-        Ok(Selection(ranges.into_iter().map(|(start, end)| start..end).filter(|range| !range.is_empty()).collect()))
+        Ok(selection(ranges))
+    }
+
+    /// As [`View::select`], with numbers that were never announced passed over.
+    pub(crate) fn select_known(&self, set: &SequenceSet, addressing: Addressing, saved: &UidRanges) -> Selection {
+        match (set, addressing) {
+            (SequenceSet::Ranges(ranges), Addressing::Sequence) => selection(self.known_by_number(ranges)),
+            _ => self.select(set, addressing, saved).unwrap_or_default(),
+        }
+    }
+
+    fn largest_number(&self) -> Option<NonZeroU32> {
+        u32::try_from(self.len()).ok().and_then(NonZeroU32::new)
+    }
+
+    fn known_by_number(&self, ranges: &[(Bound, Bound)]) -> Vec<Range<usize>> {
+        let Some(largest) = self.largest_number() else { return Vec::new() };
+        let known = ordered(ranges, largest).filter(|(start, _)| *start <= largest);
+        known.map(|(start, end)| index(start)..index(end.min(largest)) + 1).collect()
     }
 
     fn by_number(&self, ranges: &[(Bound, Bound)]) -> Result<Vec<Range<usize>>, NotAnnounced> {
-        let largest = u32::try_from(self.len()).ok().and_then(NonZeroU32::new);
-        let Some(largest) = largest else {
+        let Some(largest) = self.largest_number() else {
             // `1:*` on an empty mailbox is what clients send to see whether there is anything.
             let open = ranges.iter().all(|(start, end)| *start == Bound::Largest || *end == Bound::Largest);
             return if open { Ok(Vec::new()) } else { Err(NotAnnounced { number: None }) };
@@ -215,6 +236,12 @@ impl View {
     }
 }
 
+/// Ranges in any order, which may overlap, as a selection.
+fn selection(ranges: Vec<Range<usize>>) -> Selection {
+    let ranges = merged(ranges.into_iter().map(|range| (range.start, range.end)).collect(), Some);
+    Selection(ranges.into_iter().map(|(start, end)| start..end).filter(|range| !range.is_empty()).collect())
+}
+
 fn index(number: NonZeroU32) -> usize {
     number.get() as usize - 1
 }
@@ -229,7 +256,7 @@ mod tests {
 
     fn select(view: &View, set: &str, addressing: Addressing) -> Result<Vec<u32>, NotAnnounced> {
         let set = SequenceSet::parse(&mut Parser::new(set.as_bytes())).unwrap();
-        let selection = view.select(&set, addressing, &SavedUids::default())?;
+        let selection = view.select(&set, addressing, &UidRanges::default())?;
         Ok(view.selected(&selection).map(Uid::get).collect())
     }
 
@@ -275,7 +302,7 @@ mod tests {
     #[test]
     fn a_saved_result_names_what_is_left_of_it() {
         let view = view(&[1, 3, 4, 7]);
-        let saved = SavedUids::new([1, 2, 3, 7].into_iter().filter_map(Uid::new));
+        let saved = UidRanges::new([1, 2, 3, 7].into_iter().filter_map(Uid::new));
         let selection = view.select(&SequenceSet::Saved, Addressing::Sequence, &saved).unwrap();
         assert_eq!(view.selected(&selection).map(Uid::get).collect::<Vec<_>>(), [1, 3, 7]);
     }

@@ -3,7 +3,11 @@
 //! Owns: the choice between quoted string and literal. Promises: whatever octets a value holds, what is
 //! written is well formed, and no NUL leaves inside a string. Never: does I/O, allocates per number.
 
-use crate::mail::{Keyword, SystemFlags};
+use super::sequence::UidRanges;
+use crate::{
+    mail::{Keyword, SystemFlags},
+    store::Row,
+};
 use std::io::Write;
 
 /// How 8-bit text may leave: after ENABLE IMAP4rev2 a quoted string may hold UTF-8 (RFC 9051 §5.1).
@@ -112,6 +116,7 @@ pub(crate) struct FlagNames {
     /// Text of each combination of the five system flags.
     system: Vec<Vec<u8>>,
     keywords: Vec<Keyword>,
+    recent: UidRanges,
 }
 
 const SYSTEM: [(SystemFlags, &str); 5] = [
@@ -123,17 +128,26 @@ const SYSTEM: [(SystemFlags, &str); 5] = [
 ];
 
 impl FlagNames {
-    /// Takes a mailbox's keyword table; a row's keyword bit n is its n-th.
-    pub(crate) fn new(keywords: &[Keyword]) -> Self {
+    /// Takes a mailbox's keyword table, where a row's keyword bit n is its n-th, and the messages that show `\Recent`.
+    pub(crate) fn new(keywords: &[Keyword], recent: UidRanges) -> Self {
         let combination = |bits: u8| {
             let names = SYSTEM.iter().filter(|(flag, _)| SystemFlags(bits).contains(*flag)).map(|(_, name)| *name);
             names.collect::<Vec<_>>().join(" ").into_bytes()
         };
-        Self { system: (0..32).map(combination).collect(), keywords: keywords.to_vec() }
+        Self { system: (0..32).map(combination).collect(), keywords: keywords.to_vec(), recent }
     }
 
-    /// Writes `(\Seen $Work)`.
-    pub(crate) fn push(&self, out: &mut Vec<u8>, system: SystemFlags, mut keywords: u64) {
+    /// Writes a row's flags: `(\Seen $Work)`.
+    pub(crate) fn push_row(&self, out: &mut Vec<u8>, row: &Row) {
+        let start = out.len();
+        self.push(out, row.flags, row.keywords);
+        if self.recent.contains(row.uid) {
+            out.pop();
+            out.extend_from_slice(if out.len() == start + 1 { b"\\Recent)" } else { b" \\Recent)" });
+        }
+    }
+
+    fn push(&self, out: &mut Vec<u8>, system: SystemFlags, mut keywords: u64) {
         out.push(b'(');
         let start = out.len();
         out.extend_from_slice(self.system.get(usize::from(system.0)).map_or(&b""[..], Vec::as_slice));
@@ -232,7 +246,8 @@ mod tests {
 
     #[test]
     fn flags_join_system_flags_and_keywords() {
-        let names = FlagNames::new(&[Keyword::new("$Work").unwrap(), Keyword::new("later").unwrap()]);
+        let names =
+            FlagNames::new(&[Keyword::new("$Work").unwrap(), Keyword::new("later").unwrap()], UidRanges::default());
         let flags = SystemFlags::SEEN.union(SystemFlags::DELETED);
         assert_eq!(written(|out| names.push(out, flags, 0b10)), r"(\\Deleted \\Seen later)");
         assert_eq!(written(|out| names.push(out, SystemFlags::NONE, 0b11)), "($Work later)");
@@ -241,7 +256,7 @@ mod tests {
             written(|out| names.push_all(out, Some("\\*"))),
             r"(\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work later \\*)"
         );
-        let none = FlagNames::new(&[]);
+        let none = FlagNames::new(&[], UidRanges::default());
         assert_eq!(written(|out| none.push_all(out, None)), r"(\\Answered \\Flagged \\Deleted \\Seen \\Draft)");
     }
 

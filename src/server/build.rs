@@ -58,6 +58,7 @@ impl Parts {
         let imap = imap::Services {
             store: store.clone(),
             accounts,
+            sessions: imap::Sessions::new(&clock),
             clock,
             hostname,
             message_octets_max: config.limits.message_octets_max,

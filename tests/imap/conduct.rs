@@ -105,7 +105,10 @@ fn an_unknown_client_gets_little() {
     assert_eq!(client.command("a", "LOGIN {8193}"), ["a BAD the command or one of its literals is too long"]);
     client.send(&[b"b LOGIN {8193+}\r\n".as_slice(), &[b'x'; 8193], b" y\r\n"].concat());
     assert_eq!(client.until("b"), ["b BAD the command or one of its literals is too long"]);
-    client.send(&[b"c ".as_slice(), &[b'x'; 30_000], b"\r\n"].concat());
+    let fields = format!("\"{}\" \"{}\"", "n".repeat(30), "v".repeat(1024));
+    let answer = client.command("i", &format!("ID ({})", vec![fields; 30].join(" ")));
+    assert_eq!(last(&answer), "i OK ID completed");
+    client.send(&[b"c ".as_slice(), &[b'x'; 50_000], b"\r\n"].concat());
     assert_eq!(client.until("c"), ["c BAD the command or one of its literals is too long"]);
     client.send(b"d LOGIN {999999999999+}\r\nxxxx");
     assert_eq!(client.line().unwrap(), "* BYE the command is too long");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use postern::{
     accounts::{Accounts, Password},
     clock::{Clock, UnixMillis},
-    imap::{self, ClearLogin, Services, TlsMode},
+    imap::{self, ClearLogin, Services, Sessions, TlsMode},
     mail::{AccountId, Address, Domain, Flag, Flags},
     message,
     net::{Listener, ListenerSettings, Shutdown},
@@ -64,6 +64,7 @@ impl Server {
             tls::ensure_self_signed(&certificate, &key, &["localhost".to_owned()]).unwrap();
             let acceptor = Acceptor::load(&certificate, &key, SessionTickets::Send).unwrap();
             let mut addresses = BTreeMap::new();
+            let sessions = Sessions::new(&Clock::real());
             for (name, clear_login, mode) in [
                 ("clear", ClearLogin::Loopback, TlsMode::StartTls),
                 ("strict", ClearLogin::Refused, TlsMode::StartTls),
@@ -78,6 +79,7 @@ impl Server {
                     hostname: "mail.example.org".into(),
                     message_octets_max: MESSAGE_OCTETS_MAX,
                     clear_login,
+                    sessions: sessions.clone(),
                 };
                 tokio::spawn(imap::serve(listener, services, acceptor.clone(), mode, shutdown.clone()));
             }
@@ -98,6 +100,11 @@ impl Server {
                 let flags = flags.split(',').filter(|flag| !flag.is_empty()).map(|flag| Flag::parse(flag).unwrap());
                 self.append(alice, mailbox, &letter(name), Flags::from_iter(flags), day);
                 day += 1;
+            }
+            if dialogue.words("recent").next().is_none() {
+                let mut client = self.client(Security::Clear);
+                client.login();
+                client.command("s", &format!("SELECT {mailbox}"));
             }
         }
     }

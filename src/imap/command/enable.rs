@@ -19,7 +19,7 @@ pub(crate) fn execute(enable: &Enable, session: &mut Session, wire: &mut Wire<'_
     for name in &enable.capabilities {
         let fresh = match name.as_str() {
             "IMAP4REV2" => session.enable_imap4rev2(),
-            "CONDSTORE" => session.enable_condstore(),
+            "CONDSTORE" => session.enable_condstore(wire),
             _ => false,
         };
         if fresh {

@@ -94,7 +94,7 @@ struct Plan {
 pub(crate) async fn execute(fetch: Fetch, session: &mut Session, wire: &mut Wire<'_>) -> Outcome {
     let selection = select(&fetch, session)?;
     let expected = selection.len();
-    let plan = plan(fetch, session)?;
+    let plan = plan(fetch, session, wire)?;
     let mut cursor = Cursor::new(selection);
     let (mut answered, mut refused) = (0, None);
     loop {
@@ -132,7 +132,7 @@ fn select(fetch: &Fetch, session: &mut Session) -> Result<Selection, Failure> {
     })
 }
 
-fn plan(fetch: Fetch, session: &mut Session) -> Result<Plan, Failure> {
+fn plan(fetch: Fetch, session: &mut Session, wire: &mut Wire<'_>) -> Result<Plan, Failure> {
     let mut items = fetch.items;
     if fetch.addressing == Addressing::Uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
@@ -141,7 +141,7 @@ fn plan(fetch: Fetch, session: &mut Session) -> Result<Plan, Failure> {
         items.push(Item::ModSeq);
     }
     if items.contains(&Item::ModSeq) {
-        session.enable_condstore();
+        session.enable_condstore(wire);
     }
     let writable = session.selected()?.access == Access::ReadWrite;
     Ok(Plan {
@@ -178,7 +178,8 @@ async fn next_batch(
             }
         }
     }
-    Ok(Some((messages, FlagNames::new(&snapshot.status().keywords))))
+    let names = session.selected()?.flag_names(&snapshot, plan.features);
+    Ok(Some((messages, names)))
 }
 
 /// Sets `\Seen` where it is missing; tells whether anything changed.

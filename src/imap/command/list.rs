@@ -12,7 +12,7 @@ use super::{
         write::push_astring,
     },
     Command,
-    status::{StatusItem, push_status, read_items},
+    status::{StatusItem, enable_condstore_for, push_status, read_items},
 };
 use crate::{
     mail::{AccountId, MailboxId},
@@ -206,10 +206,11 @@ pub(crate) async fn execute(list: &List, session: &mut Session, wire: &mut Wire<
         wire.out.extend_from_slice(format!("* {verb} (\\Noselect) \"/\" \"\"\r\n").as_bytes());
         return Ok(completion);
     }
-    let reference = session.name(&list.reference)?;
+    let Ok(reference) = session.name(&list.reference) else { return Ok(completion) };
     let names = list.patterns.iter().map(|pattern| session.name(pattern));
-    let patterns: Vec<Pattern> =
-        names.map(|name| name.map(|name| Pattern::new(&reference, &name))).collect::<Result<_, _>>()?;
+    // No mailbox has a name that cannot be read, and so none matches.
+    let patterns: Vec<Pattern> = names.flatten().map(|name| Pattern::new(&reference, &name)).collect();
+    enable_condstore_for(&list.returns.status, session, wire);
     let hierarchy = Hierarchy::read(&session.services.store, session.account()?)?;
     let matches = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
     for (name, node) in hierarchy.0.iter().filter(|(name, _)| matches(name)) {
@@ -235,7 +236,7 @@ fn push_status_of(
     name: &str,
     mailbox: MailboxId,
     items: &[StatusItem],
-    session: &mut Session,
+    session: &Session,
 ) -> Result<(), Failure> {
     match push_status(out, name, mailbox, items, session) {
         Err(Failure::Store(StoreError::NoMailbox)) => Ok(()),

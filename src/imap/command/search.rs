@@ -5,10 +5,10 @@ use super::{
         parser::{Parsed, Parser},
         response::{Completion, Failure, Outcome, Refusal},
         search::{
-            key::{Key, read_keys},
+            key::{Key, Known, read_keys},
             result::{Found, ReturnOptions, Telling, push_esearch, push_search, saved},
         },
-        sequence::{Addressing, SavedUids},
+        sequence::{Addressing, UidRanges},
         session::Session,
         wire::Wire,
     },
@@ -67,7 +67,7 @@ pub(crate) async fn execute(search: Search, tag: &[u8], session: &mut Session, w
     let outcome = find(search, tag, session, wire).await;
     if saves && matches!(outcome, Err(Failure::No(_) | Failure::Store(_))) {
         // RFC 5182 §2.1: a search that is answered NO leaves an empty result behind.
-        session.selected()?.saved = SavedUids::default();
+        session.selected()?.saved = UidRanges::default();
     }
     outcome
 }
@@ -78,13 +78,14 @@ async fn find(search: Search, tag: &[u8], session: &mut Session, wire: &mut Wire
     }
     let modseq = search.key.mentions_modseq();
     if modseq {
-        session.enable_condstore();
+        session.enable_condstore(wire);
     }
     let account = session.account()?;
     let store = session.services.store.clone();
     let imap4rev2 = session.features.imap4rev2;
     let selected = session.selected()?;
-    let key = search.key.resolve(&selected.view, &selected.saved)?;
+    let known = Known { view: &selected.view, saved: &selected.saved, recent: &selected.recent };
+    let key = search.key.resolve(known);
     let hits = store.search(account, Scope::Mailbox(selected.mailbox), &key).await?;
     let everything = 0..selected.view.len();
     let numbered = selected.view.numbered(&everything, hits.into_iter(), |hit| hit.uid);
@@ -107,7 +108,7 @@ async fn find(search: Search, tag: &[u8], session: &mut Session, wire: &mut Wire
         None => push_search(&mut wire.out, &found, telling),
         Some(options) => {
             if options.save {
-                selected.saved = SavedUids::new(saved(&found, options));
+                selected.saved = UidRanges::new(saved(&found, options));
             }
             if options.tells() {
                 push_esearch(&mut wire.out, &found, options, telling);

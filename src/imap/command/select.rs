@@ -5,14 +5,14 @@ use super::{
         mailbox_name,
         parser::{Parsed, Parser, WireName},
         response::{Completion, Outcome},
-        selected::{Access, Opened, Selected, push_flags},
+        selected::{Access, Claims, Opened, Selected, push_flags},
         session::Session,
         wire::Wire,
-        write::{FlagNames, push_astring, push_fmt},
+        write::{push_astring, push_fmt},
     },
     Command,
 };
-use crate::store::MailboxStatus;
+use crate::store::Snapshot;
 
 /// Arguments of SELECT and EXAMINE.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +57,16 @@ pub(crate) fn execute(select: &Select, session: &mut Session, wire: &mut Wire<'_
         }
     }
     if select.condstore {
-        session.enable_condstore();
+        session.enable_condstore(wire);
     }
     let account = session.account()?;
     let name = session.name(&select.name)?;
     let store = &session.services.store;
     let mailbox = store.mailbox(account, &name)?;
     let snapshot = store.snapshot(account, mailbox.id)?;
-    let opened = Selected::open(mailbox.id, select.access, &snapshot);
-    push_opened(&mut wire.out, snapshot.status(), &opened, &mailbox.name, session);
+    let claims = Claims { unclaimed: session.services.sessions.recent.clone(), account };
+    let opened = Selected::open(mailbox.id, select.access, claims, &snapshot);
+    push_opened(&mut wire.out, &snapshot, &opened, &mailbox.name, session);
     session.enter_mailbox(opened.selected);
     Ok(match select.access {
         Access::ReadWrite => Completion::ok("SELECT completed").with_code("READ-WRITE".into()),
@@ -73,21 +74,18 @@ pub(crate) fn execute(select: &Select, session: &mut Session, wire: &mut Wire<'_
     })
 }
 
-fn push_opened(out: &mut Vec<u8>, status: &MailboxStatus, opened: &Opened, name: &str, session: &Session) {
-    push_flags(out, &FlagNames::new(&status.keywords), opened.selected.access);
-    push_fmt(out, format_args!("* {} EXISTS\r\n", opened.selected.view.len()));
+fn push_opened(out: &mut Vec<u8>, snapshot: &Snapshot, opened: &Opened, name: &str, session: &Session) {
+    let status = snapshot.status();
+    push_flags(out, &opened.selected.flag_names(snapshot, session.features), opened.selected.access);
+    opened.selected.push_exists(session.features, out);
     if session.features.imap4rev2 {
         // RFC 9051 §6.3.2 wants the name as the server spells it, and knows neither RECENT nor UNSEEN.
         out.extend_from_slice(b"* LIST () \"/\" ");
         let name = mailbox_name::encode(name, session.features.names());
         push_astring(out, name.as_bytes(), session.features.charset());
         out.extend_from_slice(b"\r\n");
-    } else {
-        // No message is ever `\Recent` here: the flag belongs to one session, and no client relies on it.
-        out.extend_from_slice(b"* 0 RECENT\r\n");
-        if let Some(number) = opened.first_unseen {
-            push_fmt(out, format_args!("* OK [UNSEEN {number}] first message without \\Seen\r\n"));
-        }
+    } else if let Some(number) = opened.first_unseen {
+        push_fmt(out, format_args!("* OK [UNSEEN {number}] first message without \\Seen\r\n"));
     }
     push_fmt(out, format_args!("* OK [UIDVALIDITY {}] UIDs are valid\r\n", status.uid_validity));
     push_fmt(out, format_args!("* OK [UIDNEXT {}] next UID\r\n", status.uid_next));

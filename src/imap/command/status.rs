@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        mailbox_name,
+        Services, mailbox_name,
         parser::{Parsed, Parser, WireName},
         response::{Completion, Failure, Outcome},
         session::Session,
@@ -11,7 +11,10 @@ use super::{
     },
     Command,
 };
-use crate::{mail::MailboxId, store::MailboxStatus};
+use crate::{
+    mail::{AccountId, MailboxId, Uid},
+    store::MailboxStatus,
+};
 
 /// STATUS's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub(crate) struct Status {
 pub(crate) enum StatusItem {
     /// MESSAGES
     Messages,
-    /// RECENT (RFC 3501); 0 always
+    /// RECENT (RFC 3501)
     Recent,
     /// UIDNEXT
     UidNext,
@@ -77,8 +80,16 @@ pub(super) fn read_items(parser: &mut Parser<'_>) -> Parsed<Vec<StatusItem>> {
 pub(crate) fn execute(status: &Status, session: &mut Session, wire: &mut Wire<'_>) -> Outcome {
     let account = session.account()?;
     let mailbox = session.services.store.mailbox(account, &session.name(&status.name)?)?;
+    enable_condstore_for(&status.items, session, wire);
     push_status(&mut wire.out, &mailbox.name, mailbox.id, &status.items, session)?;
     Ok(Completion::ok("STATUS completed"))
+}
+
+/// Asking for HIGHESTMODSEQ turns CONDSTORE on (RFC 7162 §3.1).
+pub(super) fn enable_condstore_for(items: &[StatusItem], session: &mut Session, wire: &mut Wire<'_>) {
+    if items.contains(&StatusItem::HighestModSeq) {
+        session.enable_condstore(wire);
+    }
 }
 
 /// Writes one STATUS response.
@@ -87,12 +98,15 @@ pub(super) fn push_status(
     name: &str,
     mailbox: MailboxId,
     items: &[StatusItem],
-    session: &mut Session,
+    session: &Session,
 ) -> Result<(), Failure> {
-    let status = session.services.store.status(session.account()?, mailbox)?;
-    if items.contains(&StatusItem::HighestModSeq) {
-        session.enable_condstore();
-    }
+    let account = session.account()?;
+    let services = &session.services;
+    let status = services.store.status(account, mailbox)?;
+    let recent = match items.contains(&StatusItem::Recent) {
+        true => recent(services, account, mailbox)?,
+        false => 0,
+    };
     out.extend_from_slice(b"* STATUS ");
     let name = mailbox_name::encode(name, session.features.names());
     push_astring(out, name.as_bytes(), session.features.charset());
@@ -104,16 +118,23 @@ pub(super) fn push_status(
         let name = ITEMS.iter().find(|(_, other)| other == item).map_or("", |(name, _)| name);
         out.extend_from_slice(name.as_bytes());
         out.push(b' ');
-        push_decimal(out, value(*item, &status, session.services.message_octets_max));
+        push_decimal(out, value(*item, &status, recent, session.services.message_octets_max));
     }
     out.extend_from_slice(b")\r\n");
     Ok(())
 }
 
-fn value(item: StatusItem, status: &MailboxStatus, append_limit: u64) -> u64 {
+/// How many messages no session was told of.
+fn recent(services: &Services, account: AccountId, mailbox: MailboxId) -> Result<u64, Failure> {
+    let snapshot = services.store.snapshot(account, mailbox)?;
+    let first = services.sessions.recent.first(account, mailbox, &snapshot);
+    Ok(Uid::new(u32::MAX).map_or(0, |last| snapshot.rows_between(first, last).count() as u64))
+}
+
+fn value(item: StatusItem, status: &MailboxStatus, recent: u64, append_limit: u64) -> u64 {
     match item {
         StatusItem::Messages => u64::from(status.exists),
-        StatusItem::Recent => 0,
+        StatusItem::Recent => recent,
         StatusItem::UidNext => u64::from(status.uid_next.get()),
         StatusItem::UidValidity => u64::from(status.uid_validity.get()),
         StatusItem::Unseen => u64::from(status.unseen),

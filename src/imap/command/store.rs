@@ -9,7 +9,7 @@ use super::{
         sequence::{Addressing, SequenceSet},
         session::Session,
         wire::Wire,
-        write::{FlagNames, push_set},
+        write::push_set,
     },
     Command,
 };
@@ -94,7 +94,7 @@ fn read_flags(parser: &mut Parser<'_>) -> Parsed<Flags> {
 /// Changes flags. Messages that are gone are passed over.
 pub(crate) async fn execute(change: Store, session: &mut Session, wire: &mut Wire<'_>) -> Outcome {
     if change.unchanged_since.is_some() {
-        session.enable_condstore();
+        session.enable_condstore(wire);
     }
     let account = session.account()?;
     let before = session.snapshot()?;
@@ -134,9 +134,9 @@ async fn answer(
         let snapshot = session.snapshot()?;
         let selected = session.selected()?;
         if answer == Answer::Report {
-            selected.report_keywords(&snapshot, &mut wire.out);
+            selected.report_keywords(&snapshot, features, &mut wire.out);
         }
-        let names = FlagNames::new(&snapshot.status().keywords);
+        let names = selected.flag_names(&snapshot, features);
         for row in uids.iter().filter_map(|uid| snapshot.row(*uid)) {
             let Some(number) = selected.view.number(row.uid) else { continue };
             if news.binary_search(&row.uid).is_ok() {

@@ -479,8 +479,10 @@ fn key(key: &TheirKey<'_>) -> Option<Key> {
                 right => vec![left, right],
             }))
         }
-        TheirKey::All | TheirKey::Old => plain(SearchKey::All),
-        TheirKey::New | TheirKey::Recent => not(SearchKey::All),
+        TheirKey::All => plain(SearchKey::All),
+        TheirKey::Recent => Some(Key::Recent),
+        TheirKey::Old => Some(Key::Not(Box::new(Key::Recent))),
+        TheirKey::New => Some(Key::And(vec![Key::Recent, not(SearchKey::Flag(Flag::Seen))?])),
         TheirKey::Answered => plain(SearchKey::Flag(Flag::Answered)),
         TheirKey::Deleted => plain(SearchKey::Flag(Flag::Deleted)),
         TheirKey::Draft => plain(SearchKey::Flag(Flag::Draft)),

@@ -32,7 +32,7 @@ pub(crate) fn push_item(out: &mut Vec<u8>, item: &Item, row: &Row, names: &FlagN
         }
         Item::Flags => {
             out.extend_from_slice(b"FLAGS ");
-            names.push(out, row.flags, row.keywords);
+            names.push_row(out, row);
         }
         Item::InternalDate => {
             out.extend_from_slice(b"INTERNALDATE ");

@@ -2,8 +2,8 @@
 
 use super::super::{
     parser::{Parsed, Parser},
-    sequence::{Addressing, SavedUids, SequenceSet},
-    view::{NotAnnounced, View},
+    sequence::{Addressing, SequenceSet, UidRanges},
+    view::View,
 };
 use crate::{
     limits,
@@ -18,6 +18,8 @@ pub(crate) enum Key {
     Plain(SearchKey),
     /// Messages named by a set.
     Set(SequenceSet, Addressing),
+    /// `\Recent` is set (RFC 3501 §2.3.2).
+    Recent,
     /// MODSEQ; `None` is zero, which every message reaches.
     ModSeq(Option<ModSeq>),
     /// Every one holds.
@@ -103,13 +105,15 @@ impl Reader {
     }
 }
 
-/// Keys about flags that take no argument. No message is ever `\Recent` here.
+/// Keys about flags that take no argument.
 fn flag_key(name: &str) -> Option<Key> {
     let set = |flag| Some(Key::Plain(SearchKey::Flag(flag)));
     let unset = |flag| Some(Key::Not(Box::new(Key::Plain(SearchKey::Flag(flag)))));
     match name {
-        "ALL" | "OLD" => Some(Key::Plain(SearchKey::All)),
-        "RECENT" | "NEW" => Some(Key::Not(Box::new(Key::Plain(SearchKey::All)))),
+        "ALL" => Some(Key::Plain(SearchKey::All)),
+        "RECENT" => Some(Key::Recent),
+        "NEW" => Some(Key::And(vec![Key::Recent, unset(Flag::Seen)?])),
+        "OLD" => Some(Key::Not(Box::new(Key::Recent))),
         "ANSWERED" => set(Flag::Answered),
         "DELETED" => set(Flag::Deleted),
         "DRAFT" => set(Flag::Draft),
@@ -212,36 +216,46 @@ impl Key {
             Self::ModSeq(_) => true,
             Self::And(keys) | Self::Or(keys) => keys.iter().any(Self::mentions_modseq),
             Self::Not(key) => key.mentions_modseq(),
-            Self::Plain(_) | Self::Set(..) => false,
+            Self::Plain(_) | Self::Recent | Self::Set(..) => false,
         }
     }
 
     /// The store's condition, with sets resolved as this session counts.
-    pub(crate) fn resolve(self, view: &View, saved: &SavedUids) -> Result<SearchKey, NotAnnounced> {
-        Ok(match self {
+    pub(crate) fn resolve(self, known: Known<'_>) -> SearchKey {
+        match self {
             Self::Plain(key) => key,
+            Self::Recent => SearchKey::Uids(known.recent.ranges().to_vec()),
             Self::ModSeq(None) => SearchKey::All,
             Self::ModSeq(Some(modseq)) => SearchKey::ModSeq(modseq),
-            Self::Set(set, addressing) => SearchKey::Uids(uid_ranges(&set, addressing, view, saved)?),
-            Self::And(keys) => SearchKey::And(resolve_all(keys, view, saved)?),
-            Self::Or(keys) => balanced_or(resolve_all(keys, view, saved)?),
-            Self::Not(key) => SearchKey::Not(Box::new(key.resolve(view, saved)?)),
-        })
+            Self::Set(set, addressing) => SearchKey::Uids(known.ranges(&set, addressing)),
+            Self::And(keys) => SearchKey::And(resolve_all(keys, known)),
+            Self::Or(keys) => balanced_or(resolve_all(keys, known)),
+            Self::Not(key) => SearchKey::Not(Box::new(key.resolve(known))),
+        }
     }
 }
 
-fn resolve_all(keys: Vec<Key>, view: &View, saved: &SavedUids) -> Result<Vec<SearchKey>, NotAnnounced> {
-    keys.into_iter().map(|key| key.resolve(view, saved)).collect()
+fn resolve_all(keys: Vec<Key>, known: Known<'_>) -> Vec<SearchKey> {
+    keys.into_iter().map(|key| key.resolve(known)).collect()
 }
 
-fn uid_ranges(
-    set: &SequenceSet,
-    addressing: Addressing,
-    view: &View,
-    saved: &SavedUids,
-) -> Result<Vec<(Uid, Uid)>, NotAnnounced> {
-    let selection = view.select(set, addressing, saved)?;
-    Ok(selection.0.iter().filter_map(|range| view.ends(range)).collect())
+/// What a session knows of its mailbox beside what the store does.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// Sequence numbers.
+    pub(crate) view: &'a View,
+    /// The saved result.
+    pub(crate) saved: &'a UidRanges,
+    /// What is `\Recent`.
+    pub(crate) recent: &'a UidRanges,
+}
+
+impl Known<'_> {
+    /// UIDs of a set. Numbers that name no message are no error here: there is nothing to find.
+    fn ranges(self, set: &SequenceSet, addressing: Addressing) -> Vec<(Uid, Uid)> {
+        let selection = self.view.select_known(set, addressing, self.saved);
+        selection.0.iter().filter_map(|range| self.view.ends(range)).collect()
+    }
 }
 
 /// A tree of ORs whose depth is the logarithm of their number.
@@ -265,7 +279,8 @@ mod tests {
 
     fn resolved(written: &str) -> SearchKey {
         let view = View::new([10, 20, 30].into_iter().filter_map(Uid::new));
-        key(written).unwrap().resolve(&view, &SavedUids::default()).unwrap()
+        let none = UidRanges::default();
+        key(written).unwrap().resolve(Known { view: &view, saved: &none, recent: &none })
     }
 
     #[test]
@@ -352,6 +367,15 @@ mod tests {
             SearchKey::And(vec![SearchKey::Uids(vec![(Uid::new(20).unwrap(), Uid::new(30).unwrap())])])
         );
         assert_eq!(resolved("UID 40"), SearchKey::And(vec![SearchKey::Uids(vec![])]));
+        assert_eq!(resolved("40"), SearchKey::And(vec![SearchKey::Uids(vec![])]));
+    }
+
+    #[test]
+    fn recent_messages_are_those_of_the_session() {
+        let (view, saved) = (View::new([10, 20].into_iter().filter_map(Uid::new)), UidRanges::default());
+        let recent = UidRanges::new(Uid::new(20));
+        let found = key("RECENT").unwrap().resolve(Known { view: &view, saved: &saved, recent: &recent });
+        assert_eq!(found, SearchKey::And(vec![SearchKey::Uids(vec![(Uid::new(20).unwrap(), Uid::new(20).unwrap())])]));
     }
 
     #[test]

@@ -107,12 +107,9 @@ fn addresses(text: &SearchText, sink: &mut Sink) {
 }
 
 /// The last two labels of a host name.
-fn registered(host: &str) -> &str {
-    let mut dots = host.rmatch_indices('.');
-    match (dots.next(), dots.next()) {
-        (Some(_), Some((at, _))) => host.get(at + 1..).unwrap_or(host),
-        (_, _) => host,
-    }
+pub(super) fn registered(host: &str) -> &str {
+    let second_dot = host.rmatch_indices('.').nth(1).map(|(at, _)| at + 1);
+    second_dot.and_then(|at| host.get(at..)).unwrap_or(host)
 }
 
 fn body(text: &SearchText, sink: &mut Sink) {

@@ -24,6 +24,7 @@
 //! partition account modseq chunk (messages whose records have lost a row), `x` account (its index has still to go). `Fresh` and `Location` are `blob`'s,
 //! `Tail` and `Segment` `index`'s.
 
+use super::metadata::after_prefix;
 use crate::mail::{AccountId, ContentId, MailboxId, MessageNumber, ModSeq, Uid};
 
 /// The version of everything that the store writes. A store of another one is refused.
@@ -127,14 +128,8 @@ pub(super) enum Column {
 }
 
 /// The first key behind all that begin with `prefix`.
-pub(super) fn end_of(mut prefix: Vec<u8>) -> Vec<u8> {
-    while let Some(last) = prefix.pop() {
-        if let Some(next) = last.checked_add(1) {
-            prefix.push(next);
-            return prefix;
-        }
-    }
-    vec![0xff; 64]
+pub(super) fn end_of(prefix: Vec<u8>) -> Vec<u8> {
+    after_prefix(prefix).unwrap_or_else(|| vec![0xff; 64])
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! An HTML link whose text shows one host and whose target is another.
 
 use super::Finding;
-use crate::{limits, message, spam::Evidence};
+use crate::{
+    limits, message,
+    spam::{Evidence, features::registered},
+};
 
 /// `<a href="http://elsewhere.example">http://bank.example</a>`.
 pub(super) fn find(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -32,12 +35,6 @@ fn host(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
     let host = rest.split(|character: char| !(character.is_alphanumeric() || ".-".contains(character))).next()?;
     host.contains('.').then_some(host)
-}
-
-/// The last two labels of a host name.
-fn registered(host: &str) -> &str {
-    let second_dot = host.rmatch_indices('.').nth(1).map(|(at, _)| at + 1);
-    second_dot.and_then(|at| host.get(at..)).unwrap_or(host)
 }
 
 #[cfg(test)]

@@ -15,17 +15,14 @@ use super::{
     manifest::{Kind, Named},
     pack::{Pack, PackBuilder},
     read::blocking,
-    rows::{
-        Location, OWNER, OwnedBody, PACKED_KEY, PackName, PackRow, Totals, after_prefix, frame_key, pack_key,
-        settled_key,
-    },
+    rows::{Location, OWNER, OwnedBody, PACKED_KEY, PackName, PackRow, Totals, frame_key, pack_key, settled_key},
 };
 use crate::{
     limits::{PACK_MESSAGES_MAX, PACK_OCTETS_TARGET, SOLE_CONTENT_OCTETS_MIN},
     mail::ContentId,
     store::{
         StoreError, failpoint,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Durability, Table, after_prefix},
     },
 };
 use std::{

@@ -3,9 +3,12 @@
 use super::{
     Shared,
     read::blocking,
-    rows::{OWNER, PACK, SETTLED, after_prefix},
+    rows::{OWNER, PACK, SETTLED},
 };
-use crate::store::{StoreError, metadata::Table};
+use crate::store::{
+    StoreError,
+    metadata::{Table, after_prefix},
+};
 use std::{ops::Bound, sync::Arc};
 
 /// Rows of one page.

@@ -12,12 +12,15 @@ use super::{
     layout::usize_range,
     manifest::{Manifest, Named, Step},
     pack::{RecordHead, frames_holding, head_octets},
-    rows::{Location, STAGED, after_prefix, frame_key, id_key, read_fresh, settled_key},
+    rows::{Location, STAGED, frame_key, id_key, read_fresh, settled_key},
 };
 use crate::{
     limits::{CONTENT_LOOKUPS_MAX, FRAME_OCTETS},
     mail::ContentId,
-    store::{StoreError, metadata::Table},
+    store::{
+        StoreError,
+        metadata::{Table, after_prefix},
+    },
 };
 use bytes::Bytes;
 use std::{

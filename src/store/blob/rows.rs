@@ -296,17 +296,6 @@ pub(super) fn id_key(sort: u8, id: ContentId) -> Vec<u8> {
     key
 }
 
-/// The first key after all that begin with `prefix`; `None` where there is none.
-pub(super) fn after_prefix(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
-    while let Some(last) = prefix.pop() {
-        if let Some(next) = last.checked_add(1) {
-            prefix.push(next);
-            return Some(prefix);
-        }
-    }
-    None
-}
-
 /// Adds a content's frames to a batch.
 pub(super) fn put_fresh(content: &Content, batch: &mut Batch) {
     for (number, frame) in (0..).zip(&content.frames) {

@@ -90,3 +90,14 @@ pub(super) enum Durability {
     /// Returns once written; a crash of the machine may lose it. For what can be derived again.
     Buffered,
 }
+
+/// The first key behind all that begin with `prefix`; `None` where there is none.
+pub(super) fn after_prefix(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
+    while let Some(last) = prefix.pop() {
+        if let Some(next) = last.checked_add(1) {
+            prefix.push(next);
+            return Some(prefix);
+        }
+    }
+    None
+}

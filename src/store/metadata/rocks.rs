@@ -1,6 +1,6 @@
 //! The engine on RocksDB.
 
-use super::{Durability, Table};
+use super::{Durability, Table, after_prefix};
 use crate::{
     limits::{KEY_OCTETS_MAX, VALUE_OCTETS_MAX},
     store::StoreError,
@@ -125,7 +125,7 @@ impl Engine {
         prefix: &[u8],
         visit: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        let end = after_prefix(prefix);
+        let end = after_prefix(prefix.to_vec());
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.scan(table, (Bound::Included(prefix), end), visit)
     }
@@ -177,7 +177,7 @@ impl View<'_> {
     ) -> Result<(), StoreError> {
         let mut options = ReadOptions::default();
         options.set_snapshot(&self.snapshot);
-        let end = after_prefix(prefix);
+        let end = after_prefix(prefix.to_vec());
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         scan(&self.engine.db, &self.engine.table(table), options, (Bound::Included(prefix), end), visit)
     }
@@ -212,18 +212,6 @@ fn scan(
 /// The first key behind `key`.
 fn just_after(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
-}
-
-/// The first key behind all that begin with `prefix`; `None` where there is none.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if let Some(next) = last.checked_add(1) {
-            end.push(next);
-            return Some(end);
-        }
-    }
-    None
 }
 
 fn table_options(table: Table, cache: &Cache) -> Options {

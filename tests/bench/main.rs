@@ -29,7 +29,7 @@ fn main() {
     );
     let mut rows: Vec<(String, Figures)> = Vec::new();
     for round in 1..=plan.rounds {
-        match postern::start(&plan) {
+        match runtime.block_on(postern::start(&plan)) {
             Ok(server) => {
                 rows.push((format!("postern, round {round}"), runtime.block_on(measure::run(&server, &plan))))
             }

@@ -11,8 +11,17 @@ use std::{
 
 const PASSWORD: &str = "bench";
 
+/// What the sender's checks ask for. A server that asks names that nobody serves measures its time-outs.
+const ZONE: &str = "$TTL 300
+bench.example.          TXT  \"v=spf1 ip4:127.0.0.1 -all\"
+_dmarc.bench.example.   TXT  \"v=DMARC1; p=none\"
+client.bench.example.   A    127.0.0.1
+1.0.0.127.in-addr.arpa. PTR  client.bench.example.
+";
+
 struct Running {
     child: Child,
+    _names: postern::dns::ZoneServer,
     _data: tempfile::TempDir,
 }
 
@@ -23,7 +32,8 @@ impl Drop for Running {
     }
 }
 
-pub fn start(plan: &Plan) -> Result<Server, String> {
+pub async fn start(plan: &Plan) -> Result<Server, String> {
+    let names = postern::dns::ZoneServer::start(ZONE).await.map_err(|error| error.to_string())?;
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debug/postern");
     let program = std::env::var_os("POSTERN_PROGRAM").map_or(program, PathBuf::from);
     let data = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -45,7 +55,7 @@ pub fn start(plan: &Plan) -> Result<Server, String> {
             "--set",
             "submission.listen_tls=[]",
         ])
-        .args(["--set", "metrics.listen=[]", "--set", "dns.servers=[\"127.0.0.1:9\"]", "--set", "dns.timeout_ms=50"])
+        .args(["--set", "metrics.listen=[]", "--set", &format!("dns.servers=[\"{}\"]", names.address())])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -56,7 +66,7 @@ pub fn start(plan: &Plan) -> Result<Server, String> {
         password: PASSWORD.to_owned(),
         data: vec![data.path().to_owned()],
         processes: vec![child.id()],
-        guard: Box::new(Running { child, _data: data }),
+        guard: Box::new(Running { child, _names: names, _data: data }),
     };
     wait_for(imap)?;
     Ok(server)

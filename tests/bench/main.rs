@@ -15,6 +15,7 @@
 mod client;
 mod debian;
 mod generate;
+mod io;
 mod measure;
 mod postern;
 

@@ -3,6 +3,7 @@
 use crate::{
     client::Connection,
     generate::{Random, common_and_middling, message},
+    io::{Io, Meter},
 };
 use std::{
     net::SocketAddr,
@@ -75,6 +76,10 @@ pub struct Figures {
     delivered: f64,
     cpu_ms: f64,
     disk_ratio: f64,
+    /// Octets written over octets sent.
+    written_ratio: f64,
+    /// Calls of fsync and its like a message, where they could be counted.
+    syncs: Option<f64>,
     push_ms: (f64, f64),
     /// Name of the class, p50 and p99 in ms, messages found.
     searches: Vec<(String, f64, f64, usize)>,
@@ -82,12 +87,15 @@ pub struct Figures {
 
 pub async fn run(server: &Server, plan: &Plan) -> Figures {
     let cpu_before = cpu_seconds(&server.processes);
+    let meter = Meter::start(&server.processes);
     let (acknowledged, delivered, wire) = ingest(server, plan).await;
+    let Io { written, syncs } = meter.stop();
+    let (written_ratio, syncs) = (written as f64 / wire as f64, syncs.map(|syncs| syncs as f64 / plan.messages as f64));
     let cpu_ms = (cpu_seconds(&server.processes) - cpu_before) * 1000.0 / plan.messages as f64;
     let disk_ratio = octets_below(&server.data) as f64 / wire as f64;
     let push_ms = push(server, plan).await;
     let searches = search(server, plan).await;
-    Figures { acknowledged, delivered, cpu_ms, disk_ratio, push_ms, searches }
+    Figures { acknowledged, delivered, cpu_ms, disk_ratio, written_ratio, syncs, push_ms, searches }
 }
 
 async fn ingest(server: &Server, plan: &Plan) -> (f64, f64, usize) {
@@ -218,7 +226,7 @@ fn cpu_seconds(roots: &[u32]) -> f64 {
     ticks as f64 / 100.0
 }
 
-fn descends(mut id: u32, roots: &[u32]) -> bool {
+pub fn descends(mut id: u32, roots: &[u32]) -> bool {
     while id > 1 {
         if roots.contains(&id) {
             return true;
@@ -251,14 +259,19 @@ fn octets_below(folders: &[PathBuf]) -> u64 {
 }
 
 pub fn print(rows: &[(String, Figures)]) {
-    println!("\n{:<28} {:>8} {:>9} {:>8} {:>6} {:>15}", "", "250/s", "visible/s", "CPU ms", "disk", "push p50/p99 ms");
+    println!(
+        "\n{:<28} {:>8} {:>9} {:>8} {:>6} {:>8} {:>6} {:>15}",
+        "", "250/s", "visible/s", "CPU ms", "disk", "written", "syncs", "push p50/p99 ms"
+    );
     for (name, figures) in rows {
         println!(
-            "{name:<28} {:>8.0} {:>9.0} {:>8.2} {:>6.2} {:>7.2} /{:>6.2}",
+            "{name:<28} {:>8.0} {:>9.0} {:>8.2} {:>6.2} {:>8.2} {:>6} {:>7.2} /{:>6.2}",
             figures.acknowledged,
             figures.delivered,
             figures.cpu_ms,
             figures.disk_ratio,
+            figures.written_ratio,
+            figures.syncs.map_or_else(|| "-".to_owned(), |syncs| format!("{syncs:.2}")),
             figures.push_ms.0,
             figures.push_ms.1
         );
@@ -270,5 +283,6 @@ pub fn print(rows: &[(String, Figures)]) {
         }
     }
     println!("\n250/s: acknowledged; visible/s: until STATUS of every account shows them; CPU: server's, a message;");
-    println!("disk: blocks of the data folders over octets sent; push: from the 250 to EXISTS in IDLE.");
+    println!("disk: blocks of the data folders over octets sent; written: octets written over octets sent;");
+    println!("syncs: calls of fsync, fdatasync and msync a message; push: from the 250 to EXISTS in IDLE.");
 }

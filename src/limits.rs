@@ -72,6 +72,29 @@ pub const PACK_OCTETS_MIN: u64 = 8 * 1024 * 1024;
 /// server does not make a file per message.
 pub const PACK_WAIT_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
+/// Seconds of one generation of packs: a content without a reference goes in the third one after it was packed.
+/// Longer ones find more equals, shorter ones free room sooner.
+pub const GENERATION_SECONDS: u64 = 30 * 24 * 60 * 60;
+
+/// Hours that a content is kept after a sweep found it without a reference, and an object that was written
+/// again elsewhere: whoever has begun to read it finishes, and a backup that lists it finds it.
+pub const SWEEP_GRACE_HOURS_DEFAULT: u64 = 24;
+
+/// Seconds between two sweeps.
+pub const SWEEP_EVERY_SECONDS: i64 = 24 * 60 * 60;
+
+/// Seconds between two looks whether a sweep is due.
+pub const SWEEP_LOOK_SECONDS: u64 = 600;
+
+/// Hours that an object which no row names is left alone: its delivery may be about to name it.
+pub const ORPHAN_HOURS: u64 = 24;
+
+/// Contents whose references are counted at once: 16 MiB of memory.
+pub const SWEEP_CONTENTS_AT_ONCE: usize = 256 * 1024;
+
+/// Contents that are written into one pack again at most; bounds the batch that moves them.
+pub const REPACK_CONTENTS_MAX: usize = 16 * 1024;
+
 /// Octets of what an owner's record needs beside the body (trace fields, verdict).
 pub const OWNER_TAG_OCTETS_MAX: usize = 32 * 1024;
 

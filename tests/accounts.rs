@@ -54,8 +54,12 @@ impl Fixture {
 }
 
 async fn open(folder: &Path, clock: &Clock) -> (Accounts, Store) {
-    let settings =
-        Settings { path: folder.join("store"), partitions: 2, pack_after_seconds: 3600, cache_octets: 1 << 20 };
+    let settings = Settings {
+        partitions: 2,
+        pack_after_seconds: 3600,
+        cache_octets: 1 << 20,
+        ..Settings::at(folder.join("store"))
+    };
     let store = Store::open(settings, clock.clone()).await.unwrap();
     (Accounts::new(store.clone(), clock.clone()).unwrap(), store)
 }

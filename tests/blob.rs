@@ -18,7 +18,7 @@ const START: UnixMillis = UnixMillis(1_767_225_600_000);
 const TRACE: &[u8] = b"Received: from mail.example.com by mx.example.org; Thu, 1 Jan 2026 00:00:00 +0000\r\n";
 
 async fn open(folder: &Path) -> Store {
-    let settings = Settings { path: folder.to_owned(), partitions: 4, pack_after_seconds: 3600, cache_octets: 8 << 20 };
+    let settings = Settings { partitions: 4, pack_after_seconds: 3600, cache_octets: 8 << 20, ..Settings::at(folder) };
     Store::open(settings, Clock::simulated(START, 5)).await.unwrap()
 }
 

@@ -32,7 +32,7 @@ impl Random {
 }
 
 fn settings(path: &Path) -> Settings {
-    Settings { path: path.to_owned(), partitions: 2, pack_after_seconds: 3600, cache_octets: 8 << 20 }
+    Settings { partitions: 2, pack_after_seconds: 3600, cache_octets: 8 << 20, ..Settings::at(path) }
 }
 
 fn raw_messages(corpora: &Path) -> Vec<Vec<u8>> {

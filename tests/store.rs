@@ -25,7 +25,7 @@ async fn open(path: &Path) -> Store {
 
 async fn open_with(path: &Path, clock: Clock) -> Store {
     let settings =
-        Settings { path: path.to_owned(), partitions: 4, pack_after_seconds: 3600, cache_octets: 8 * 1024 * 1024 };
+        Settings { partitions: 4, pack_after_seconds: 3600, cache_octets: 8 * 1024 * 1024, ..Settings::at(path) };
     Store::open(settings, clock).await.expect("the store opens")
 }
 

@@ -12,10 +12,11 @@ use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 /// The store's part of a configuration.
 pub fn store_settings(config: &Config) -> Settings {
     Settings {
-        path: config.server.data.join("store"),
         partitions: config.store.partitions,
         pack_after_seconds: config.store.pack_after_seconds,
         cache_octets: config.store.cache_octets,
+        sweep_grace_hours: config.store.sweep_grace_hours,
+        ..Settings::at(config.server.data.join("store"))
     }
 }
 

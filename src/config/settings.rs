@@ -175,11 +175,18 @@ pub struct Store {
     pub cache_octets: usize,
     /// Seconds until new mail is moved from the log into packs.
     pub pack_after_seconds: u64,
+    /// Hours that a content without a reference is kept.
+    pub sweep_grace_hours: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { partitions: 16, cache_octets: 64 * 1024 * 1024, pack_after_seconds: 60 }
+        Self {
+            partitions: 16,
+            cache_octets: 64 * 1024 * 1024,
+            pack_after_seconds: 60,
+            sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
+        }
     }
 }
 
@@ -344,6 +351,7 @@ impl Config {
         within("store.partitions", self.store.partitions, 1, 256)?;
         within("store.cache_octets", self.store.cache_octets, 1 << 20, 1 << 40)?;
         within("store.pack_after_seconds", self.store.pack_after_seconds, 1, 86_400)?;
+        within("store.sweep_grace_hours", self.store.sweep_grace_hours, 1, 24 * 366)?;
         // RFC 5321 §4.5.3.1.7 asks for 64 KiB at least.
         within("limits.message_octets_max", self.limits.message_octets_max, 64 << 10, 1 << 30)?;
         let (least, most) = (self.limits.message_octets_max, 1 << 40);

@@ -45,6 +45,7 @@ mod varint;
 use self::inner::Inner;
 use crate::{
     clock::{Clock, UnixMillis},
+    limits,
     mail::{AccountId, Flags, MailboxId, MessageNumber, ModSeq, Uid, UidValidity},
     message::Analysis,
 };
@@ -74,6 +75,25 @@ pub struct Settings {
     pub pack_after_seconds: u64,
     /// RocksDB block cache, in octets.
     pub cache_octets: usize,
+    /// Hours that a content is kept after a sweep found it without a reference.
+    pub sweep_grace_hours: u64,
+    /// The window of time whose packs are one generation, in seconds. Fixed when the store is made; only tests
+    /// make it shorter.
+    pub generation_seconds: u64,
+}
+
+impl Settings {
+    /// What a store in this folder is opened with where nothing else is said.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            partitions: 16,
+            pack_after_seconds: 60,
+            cache_octets: 64 * 1024 * 1024,
+            sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
+            generation_seconds: limits::GENERATION_SECONDS,
+        }
+    }
 }
 
 /// Why the store did not do what it was asked.

@@ -12,7 +12,7 @@ use std::{future::Future, sync::Arc};
 fn with_store<F: Future<Output = Store>>(test: impl FnOnce(Store, AccountId, MailboxId) -> F) {
     let folder = tempfile::tempdir().unwrap();
     let settings =
-        Settings { path: folder.path().to_owned(), partitions: 2, pack_after_seconds: 3600, cache_octets: 1 << 20 };
+        Settings { partitions: 2, pack_after_seconds: 3600, cache_octets: 1 << 20, ..Settings::at(folder.path()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(settings, Clock::real()).await.unwrap();

@@ -162,7 +162,7 @@ impl Server {
 }
 
 fn settings(path: &std::path::Path) -> Settings {
-    Settings { path: path.join("store"), partitions: 2, pack_after_seconds: 3600, cache_octets: 8 << 20 }
+    Settings { partitions: 2, pack_after_seconds: 3600, cache_octets: 8 << 20, ..Settings::at(path.join("store")) }
 }
 
 fn domain() -> Domain {

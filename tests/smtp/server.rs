@@ -74,10 +74,10 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::real();
         let settings = store::Settings {
-            path: folder.path().join("store"),
             partitions: 2,
             pack_after_seconds: 3600,
             cache_octets: 1 << 20,
+            ..store::Settings::at(folder.path().join("store"))
         };
         let store = Store::open(settings, clock.clone()).await.unwrap();
         let accounts = Accounts::new(store.clone(), clock.clone()).unwrap();

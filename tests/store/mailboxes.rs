@@ -229,10 +229,9 @@ fn a_store_is_open_once_and_closed_for_good() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path()).await;
         let settings = postern::store::Settings {
-            path: folder.path().to_owned(),
             partitions: 4,
-            pack_after_seconds: 60,
             cache_octets: 1 << 20,
+            ..postern::store::Settings::at(folder.path())
         };
         let second = Store::open(settings, postern::clock::Clock::real()).await;
         assert!(matches!(second.map(drop), Err(StoreError::InUse)));

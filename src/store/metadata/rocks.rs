@@ -85,6 +85,10 @@ impl Engine {
         options.set_max_open_files(OPEN_FILES_MAX);
         options.set_keep_log_file_num(4);
         options.set_max_background_jobs(2);
+        // Waiting writers sleep instead of spinning, and the one that writes the log fills the tables for all of its
+        // group: with as many writers as partitions, spinning took the processor from those who had work.
+        options.set_enable_write_thread_adaptive_yield(false);
+        options.set_allow_concurrent_memtable_write(false);
         let cache = Cache::new_lru_cache(cache_octets);
         let tables = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
         let db = DB::open_cf_descriptors(&options, path, tables).map_err(|error| opening(&error))?;

@@ -56,7 +56,7 @@ impl Inner {
     pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| StoreError::Failed(format!("{}: {error}", settings.path.display()));
         std::fs::create_dir_all(&settings.path).map_err(failed)?;
-        let engine = Engine::open(&settings.path.join("metadata"), settings.cache_octets)?;
+        let engine = Engine::open(&settings.metadata, &settings.path.join("metadata"), settings.cache_octets)?;
         let (secret, partitions) = identity(&engine, &clock, settings.partitions.max(1))?;
         let blobs = Blobs::open(&settings.path.join("blobs"), engine.clone(), &secret, clock.clone())?;
         let indexes = Indexes::open(engine.clone(), blobs.clone())?;

@@ -57,6 +57,7 @@ pub use blob::{ContentStatistics, Damage, Packed, Rebuilt, Verified, VerifyProgr
 pub use changes::Watch;
 pub use index::IndexStatistics;
 pub use mailbox::{MailboxStatus, Row, Snapshot};
+pub use metadata::{MemoryMetadata, MetadataAt};
 pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
 pub use names::{MailboxEntry, SpecialUse};
 pub use read::MessageRecord;
@@ -80,6 +81,8 @@ pub struct Settings {
     /// The window of time whose packs are one generation, in seconds. Fixed when the store is made; only tests
     /// make it shorter.
     pub generation_seconds: u64,
+    /// Where the metadata is: in the folder, or elsewhere.
+    pub metadata: MetadataAt,
 }
 
 impl Settings {
@@ -92,6 +95,7 @@ impl Settings {
             cache_octets: 64 * 1024 * 1024,
             sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
             generation_seconds: limits::GENERATION_SECONDS,
+            metadata: MetadataAt::default(),
         }
     }
 }

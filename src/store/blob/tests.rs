@@ -5,7 +5,7 @@
 mod archive;
 
 use super::{
-    super::metadata::{Batch, Durability, Engine, Table},
+    super::metadata::{Batch, Durability, Engine, MetadataAt, Table},
     *,
 };
 use crate::message::analyse;
@@ -25,7 +25,7 @@ struct Contents {
 const START: UnixMillis = UnixMillis(1_767_225_600_000);
 
 fn open(folder: &Path, clock: &Clock) -> (Engine, Blobs) {
-    let engine = Engine::open(&folder.join("metadata"), 8 << 20).unwrap();
+    let engine = Engine::open(&MetadataAt::Folder, &folder.join("metadata"), 8 << 20).unwrap();
     let blobs = Blobs::open(&folder.join("blobs"), engine.clone(), &Secret([7; 32]), clock.clone()).unwrap();
     (engine, blobs)
 }

@@ -1,7 +1,11 @@
-//! The metadata engine: ordered tables of octets with atomic, synced batches. RocksDB's owner.
+//! The metadata engine: ordered tables of octets with atomic, synced batches.
 //!
 //! Owns: the one write-ahead log of the store and every row. Promises: a batch is visible and durable
-//! as a whole or not at all; a view does not move. Never: knows what a row means.
+//! as a whole or not at all; a view does not move; whoever opened it has it alone. Never: knows what a row means.
+//!
+//! What an engine has to do is one trait (`engine`); there is one on RocksDB (`rocks`) and one in memory for
+//! simulations (`memory`). Nothing outside this module knows which one it has, and `conformance` holds both to the
+//! same rules.
 //!
 //! Limits that every engine respects: key at most 1 KiB, value at most 64 KiB (a body is cut into
 //! chunks), batch at most 8 MiB.
@@ -9,9 +13,26 @@
 //! What can go wrong: [`StoreError::Full`] where the disk has no room, [`StoreError::Damaged`] where a checksum
 //! does not hold, [`StoreError::Failed`] for the rest; after a failed flush RocksDB itself refuses further writes.
 
+mod batch;
+#[cfg(test)]
+mod conformance;
+mod engine;
+mod memory;
 mod rocks;
 
-pub(super) use rocks::{Batch, Engine, View};
+pub(super) use batch::Batch;
+pub(super) use engine::{Engine, View};
+pub use memory::MemoryMetadata;
+
+/// Where the metadata is.
+#[derive(Clone, Debug, Default)]
+pub enum MetadataAt {
+    /// In the store's folder.
+    #[default]
+    Folder,
+    /// In memory, for simulations.
+    Memory(MemoryMetadata),
+}
 
 /// The tables. Each is a column family of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

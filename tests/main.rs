@@ -7,6 +7,7 @@ mod authentication;
 mod blob;
 mod cli;
 mod config;
+mod crash;
 mod end_to_end;
 mod imap;
 mod message;

@@ -1,11 +1,8 @@
 //! Deliveries to accounts of several partitions: once for each recipient, whenever the process ends and however
 //! often the sender repeats them.
 
-use super::{
-    block_on, contents,
-    crash::{Victim, seeds, tell, victim},
-    inbox, letter, message, open, open_with, reopen, target,
-};
+use super::{block_on, contents, inbox, letter, message, open, open_with, reopen, target};
+use crate::crash::victim::{Start, Victim, seeds, tell, victim};
 use bytes::Bytes;
 use postern::{
     clock::{Clock, UnixMillis},
@@ -98,7 +95,7 @@ fn a_crash_during_a_delivery_leaves_it_to_be_finished_once() {
             });
             let point = format!("{failpoint}:{}", 1 + seed * 5 % 14);
             let test = "store::deliveries::mail_server_until_the_end";
-            let told = Victim::start(test, folder.path(), seed, Some(&point)).rest();
+            let told = Victim::start(&Start::new(test, folder.path(), seed).ending_at(Some(point))).rest();
             reached += usize::from(told.last().is_none_or(|line| line != "end"));
             let acknowledged = told.iter().filter_map(|line| line.parse().ok()).max();
             block_on(check(folder.path(), acknowledged));

@@ -1,10 +1,7 @@
-//! P1, P2: whatever moment a process ends at, the store that opens again shows all that was acknowledged, and of
-//! what was under way all or nothing.
-//!
-//! The test binary starts itself as the process that ends: at a named failpoint (`POSTERN_FAILPOINT`), or by
-//! kill -9 once it has acknowledged so much. `POSTERN_CRASH_SEEDS` asks for more seeds.
+//! One user at work, ended at any moment.
 
-use super::{
+use super::victim::{Start, Victim, folder, seeds, tell, victim};
+use crate::store::{
     block_on, open,
     operation::{Model, Operation, operation, perform, shown},
 };
@@ -14,11 +11,7 @@ use proptest::{
     strategy::ValueTree,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use std::{
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::path::Path;
 
 /// Failpoints that the script of a mailbox user passes.
 const FAILPOINTS: &[&str] = &[
@@ -36,67 +29,6 @@ const FAILPOINTS: &[&str] = &[
 ];
 
 const OPERATIONS: usize = 60;
-const FOLDER: &str = "POSTERN_CRASH_FOLDER";
-const SEED: &str = "POSTERN_CRASH_SEED";
-
-/// How many seeds each way of ending is tried with.
-pub fn seeds(few: u64) -> u64 {
-    std::env::var("POSTERN_CRASH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(few)
-}
-
-/// The process that ends. What it prints behind `- ` is what its caller was told.
-pub struct Victim {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Victim {
-    /// Starts the test of this binary that plays the victim.
-    pub fn start(test: &str, folder: &Path, seed: u64, failpoint: Option<&str>) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads", "1"]);
-        command.env(FOLDER, folder).env(SEED, seed.to_string()).env_remove("POSTERN_FAILPOINT");
-        if let Some(failpoint) = failpoint {
-            command.env("POSTERN_FAILPOINT", failpoint);
-        }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    /// The next thing that its caller was told; `None` once it has ended.
-    pub fn told(&mut self) -> Option<String> {
-        // The last line may be cut short by the end of the process; then nobody was told.
-        self.lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("- ")?.strip_suffix('.').map(str::to_owned))
-    }
-
-    /// Ends it at once, and returns what it had told by then.
-    pub fn kill(mut self) -> Vec<String> {
-        self.child.kill().unwrap();
-        self.rest()
-    }
-
-    /// Waits for its end, and returns what it told until then.
-    pub fn rest(mut self) -> Vec<String> {
-        let told = std::iter::from_fn(|| self.told()).collect();
-        self.child.wait().unwrap();
-        told
-    }
-}
-
-/// Says something as the victim. The test runner may have begun a line before.
-pub fn tell(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "\n- {text}.").and_then(|()| stdout.flush()).unwrap();
-}
-
-/// Folder and seed of the victim, where this process is one.
-pub fn victim() -> Option<(std::path::PathBuf, u64)> {
-    Some((std::env::var_os(FOLDER)?.into(), std::env::var(SEED).ok()?.parse().ok()?))
-}
 
 /// The operations of a seed: appends first, so that there is something to change.
 fn script(seed: u64) -> Vec<Operation> {
@@ -168,13 +100,13 @@ fn a_crash_at_any_failpoint_loses_nothing_and_shows_no_half() {
     let mut reached = 0;
     for (number, failpoint) in FAILPOINTS.iter().enumerate() {
         for seed in 0..seeds(2) {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let account = prepare(folder.path());
             // The passage at which it ends is drawn too.
             let passage = 1 + (seed.wrapping_mul(0x9e37_79b9) ^ number as u64) % [3, 9, 27][seed as usize % 3];
             let point = format!("{failpoint}:{passage}");
-            let test = "store::crash::user_until_the_end";
-            let mut told = Victim::start(test, folder.path(), seed, Some(&point)).rest();
+            let test = "crash::user::user_until_the_end";
+            let mut told = Victim::start(&Start::new(test, folder.path(), seed).ending_at(Some(point))).rest();
             let is_finished = told.last().is_some_and(|line| line == "end");
             reached += u64::from(!is_finished);
             told.retain(|line| line == "done");
@@ -188,12 +120,13 @@ fn a_crash_at_any_failpoint_loses_nothing_and_shows_no_half() {
 #[test]
 fn a_kill_at_any_moment_loses_nothing_and_shows_no_half() {
     for seed in 100..100 + seeds(4) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let account = prepare(folder.path());
-        let mut victim = Victim::start("store::crash::user_until_the_end", folder.path(), seed, None);
+        let mut victim = Victim::start(&Start::new("crash::user::user_until_the_end", folder.path(), seed));
         let until = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % OPERATIONS;
         let mut done = (0..until).map_while(|_| victim.told()).count();
-        done += victim.kill().iter().filter(|line| *line == "done").count();
+        victim.kill();
+        done += victim.rest().iter().filter(|line| *line == "done").count();
         assert!(done >= until, "the victim ended by itself after {done} operations");
         check(folder.path(), account, seed, done);
     }

@@ -31,3 +31,4 @@ pub mod spam;
 pub mod store;
 pub mod submission;
 pub mod tls;
+pub mod work;

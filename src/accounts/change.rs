@@ -11,6 +11,7 @@ use super::{
 use crate::{
     limits,
     mail::{AccountId, Address, Domain},
+    work,
 };
 use bytes::Bytes;
 
@@ -173,7 +174,7 @@ impl Accounts {
         plan: impl Fn(&Names) -> Result<Change, AccountsError> + Send + 'static,
     ) -> Result<(), AccountsError> {
         let accounts = self.clone();
-        let changing = tokio::spawn(async move {
+        let changing = work::spawn(async move {
             let _one_at_a_time = accounts.shared.changing.lock().await;
             for _ in 0..limits::DIRECTORY_TRIES_MAX {
                 let change = accounts.with_secret(plan(&accounts.shared.names.read())?);

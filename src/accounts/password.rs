@@ -1,7 +1,7 @@
 //! Passwords and what is kept of them. argon2's owner.
 
 use super::{AccountsError, scram_keys::ScramRow};
-use crate::{clock::Clock, limits};
+use crate::{clock::Clock, limits, work};
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time;
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ impl Hasher {
         if !still_needed() {
             return Ok(None);
         }
-        let worked = tokio::task::spawn_blocking(move || {
+        let worked = work::blocking(move || {
             let _place = place;
             work()
         });

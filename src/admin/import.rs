@@ -193,8 +193,7 @@ fn read_one(survey: &Survey, found: &Found) -> ControlFlow<String, NewMessage> {
 
 /// Runs file and CPU work off the reactor.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AdminError> {
-    let failed = |error: tokio::task::JoinError| StoreError::Failed(error.to_string());
-    Ok(tokio::task::spawn_blocking(work).await.map_err(failed)?)
+    Ok(crate::work::blocking(work).await.map_err(|error| StoreError::Failed(error.to_string()))?)
 }
 
 /// An error of the file system with its path.

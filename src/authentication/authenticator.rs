@@ -10,7 +10,7 @@ use super::{
     signature::{Body, Verification},
     spf,
 };
-use crate::{clock::Clock, dns::Resolver, limits, mail::ReversePath};
+use crate::{clock::Clock, dns::Resolver, limits, mail::ReversePath, work};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use mail_auth::MessageAuthenticator;
@@ -103,7 +103,7 @@ impl Authenticator {
         let keys = PublicKeys::fetch(&self.resolver, names, until).await;
         let (raw, authenticator) = (raw.clone(), self.mail_auth());
         // A panic of a parser that is not ours ends this task alone.
-        let verified = tokio::task::spawn_blocking(move || verify_signatures(&raw, &keys, &authenticator, now)).await;
+        let verified = work::blocking(move || verify_signatures(&raw, &keys, &authenticator, now)).await;
         verified.unwrap_or_else(|_| Signatures::unread("the signatures cannot be verified"))
     }
 

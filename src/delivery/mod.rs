@@ -20,6 +20,7 @@ use crate::{
     message::Analysis,
     spam::{Disposition, Verdict},
     store::{Appended, NewMessage, RepeatKey, SpecialUse, Store, StoreError, Target},
+    work,
 };
 use bytes::Bytes;
 use std::{collections::BTreeSet, sync::Arc};
@@ -140,7 +141,7 @@ async fn repeat_key(received: &Received) -> RepeatKey {
         return hash(&envelope, &received.raw);
     }
     let raw = received.raw.clone();
-    let hashed = tokio::task::spawn_blocking(move || hash(&envelope, &raw));
+    let hashed = work::blocking(move || hash(&envelope, &raw));
     hashed.await.expect("hashing neither panics nor is aborted")
 }
 

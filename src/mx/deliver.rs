@@ -1,7 +1,7 @@
 //! What the MX and submission do alike with a message that is taken.
 
 use super::{Services, connection::Taken, reply};
-use crate::{delivery::Received, limits};
+use crate::{delivery::Received, limits, work};
 
 /// Delivers and says what the sender is told.
 pub(crate) async fn deliver(services: &Services, received: Received) -> Taken {
@@ -19,10 +19,10 @@ pub(crate) async fn deliver(services: &Services, received: Received) -> Taken {
 }
 
 /// Does CPU work on a message of `octets`, away from the reactor where it takes long.
-pub(crate) async fn off_reactor<T: Send + 'static>(octets: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn off_reactor<T: Send + 'static>(octets: usize, task: impl FnOnce() -> T + Send + 'static) -> T {
     if octets < limits::INLINE_WORK_OCTETS_MAX {
-        return work();
+        return task();
     }
     // A panic is a bug; it ends this session as it would inline, and the sender keeps the message.
-    tokio::task::spawn_blocking(work).await.expect("work on a message neither panics nor is aborted")
+    work::blocking(task).await.expect("work on a message neither panics nor is aborted")
 }

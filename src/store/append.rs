@@ -17,6 +17,7 @@ use crate::{
     limits,
     mail::{AccountId, MessageNumber},
     message::{self, SearchText},
+    work,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl Store {
             // A task, so that a caller who goes away does not stop it half way.
             let (store, delivery) =
                 (self.clone(), Delivery::new(&self.inner, &prepared.letter, prepared.repeat, elsewhere));
-            tokio::spawn(async move { store.append_to_partitions(home, prepared, here, delivery).await })
+            work::spawn(async move { store.append_to_partitions(home, prepared, here, delivery).await })
                 .await
                 .map_err(|error| StoreError::Failed(error.to_string()))??
         };
@@ -134,12 +135,12 @@ impl Store {
     async fn prepare(&self, message: NewMessage) -> Result<Prepared, StoreError> {
         let blobs = self.inner.blobs.clone();
         let is_small = message.raw.len() <= limits::INLINE_WORK_OCTETS_MAX;
-        let work = move || {
+        let task = move || {
             let split = blobs.split(&message.raw, &message.analysis.root);
             let text = message::search_text(&message.raw, &message.analysis);
             Prepared { letter: Letter::new(&message, &split, &text), split, repeat: message.repeat }
         };
-        let prepared = if is_small { work() } else { super::off_the_reactor(work).await? };
+        let prepared = if is_small { task() } else { super::off_the_reactor(task).await? };
         self.inner.blobs.stage_large(&prepared.split).await?;
         Ok(prepared)
     }

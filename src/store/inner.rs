@@ -17,13 +17,13 @@ use crate::{
     clock::Clock,
     limits,
     mail::{AccountId, MailboxId, MessageNumber},
+    work::Worker,
 };
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, OnceLock},
-    thread::JoinHandle,
 };
 
 /// What the store's parts share.
@@ -49,7 +49,7 @@ pub(super) struct Inner {
 #[derive(Default)]
 struct Writers {
     partitions: Vec<Arc<Partition>>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Vec<Worker>,
 }
 
 impl Inner {
@@ -104,18 +104,18 @@ impl Inner {
 impl Store {
     pub(super) fn start_writers(&self) -> Result<(), StoreError> {
         for number in 0..self.inner.partitions {
-            let (partition, thread) = Partition::start(number, Arc::downgrade(&self.inner))
+            let (partition, worker) = Partition::start(number, Arc::downgrade(&self.inner))
                 .map_err(|error| StoreError::Failed(error.to_string()))?;
             let mut writers = self.inner.writers.lock();
             writers.partitions.push(Arc::new(partition));
-            writers.threads.push(thread);
+            writers.workers.push(worker);
         }
         Ok(())
     }
 
-    /// Takes no more writes. The threads end once they have done those that wait.
-    pub(super) fn stop_writers(&self) -> Vec<JoinHandle<()>> {
-        std::mem::take(&mut *self.inner.writers.lock()).threads
+    /// Takes no more writes. The writers end once they have done those that wait.
+    pub(super) fn stop_writers(&self) -> Vec<Worker> {
+        std::mem::take(&mut *self.inner.writers.lock()).workers
     }
 }
 

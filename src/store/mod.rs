@@ -48,6 +48,7 @@ use crate::{
     limits,
     mail::{AccountId, Flags, MailboxId, MessageNumber, ModSeq, Uid, UidValidity},
     message::Analysis,
+    work,
 };
 use bytes::Bytes;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -219,11 +220,12 @@ impl Store {
 
     /// Stops taking writes, waits for those under way, the packer's and index workers' current jobs.
     pub async fn close(&self) {
-        let threads = self.stop_writers();
+        let writers = self.stop_writers();
         self.stop_upkeep().await;
-        // A writer that panicked was reported by then.
-        let wait = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-        let _ = off_the_reactor(wait).await;
+        for writer in writers {
+            // One that panicked was reported by then.
+            let _ = writer.ended().await;
+        }
     }
 
     /// Runs an operation in the next group of the account's partition.
@@ -237,6 +239,6 @@ impl Store {
 }
 
 /// Runs CPU work or blocking I/O where it does not hold up the reactor.
-async fn off_the_reactor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Failed(error.to_string()))
+async fn off_the_reactor<T: Send + 'static>(task: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    work::blocking(task).await.map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! Partitions and their writers.
 //!
-//! Each partition has one writer, a thread. It takes what is waiting, runs it on one [`Transaction`],
+//! Each partition has one writer, a thread (in a simulation, a task). It takes what is waiting, runs it on one [`Transaction`],
 //! commits the group with one fsync, publishes the new states and then answers everyone in it. So there
 //! is no lock between accounts, and the order of commits is the order of mod-sequences (P5). Writers of
 //! several partitions commit side by side and share the fsync of the log.
@@ -10,7 +10,10 @@
 //! more writes until it is opened again.
 
 use super::{Inner, StoreError, changes, failpoint, metadata::Durability, release, transaction::Transaction};
-use crate::limits;
+use crate::{
+    limits,
+    work::{self, Run, Worker},
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
@@ -95,11 +98,10 @@ pub(super) struct Partition {
 
 impl Partition {
     /// Starts the writer; it ends when `inner` is gone or the last sender is.
-    pub(super) fn start(number: u16, inner: Weak<Inner>) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(super) fn start(number: u16, inner: Weak<Inner>) -> std::io::Result<(Self, Worker)> {
         let (sender, receiver) = mpsc::channel(limits::WRITES_WAITING_MAX);
-        let thread = std::thread::Builder::new().name(format!("partition-{number}"));
-        let thread = thread.spawn(move || run(number, receiver, &inner))?;
-        Ok((Self { sender }, thread))
+        let writer = Writer::new(number, receiver, inner);
+        Ok((Self { sender }, Worker::start(format!("partition-{number}"), writer)?))
     }
 
     /// Runs an operation in the next group; it may run more than once. Returns once the group is durable;
@@ -123,30 +125,83 @@ impl Partition {
     }
 }
 
-fn run(number: u16, mut receiver: mpsc::Receiver<Box<dyn Work>>, inner: &Weak<Inner>) {
-    // There may be released messages from before.
-    let mut left = Left { released: true, failed: false };
-    loop {
-        // With something left to do, only what is waiting already goes first.
-        let first = match receiver.try_recv() {
-            Ok(work) => Some(work),
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) if left.released && !left.failed => None,
-            Err(TryRecvError::Empty) => match receiver.blocking_recv() {
-                Some(work) => Some(work),
-                None => return,
-            },
-        };
-        let Some(inner) = inner.upgrade() else { return };
+/// One partition's writer.
+struct Writer {
+    number: u16,
+    receiver: mpsc::Receiver<Box<dyn Work>>,
+    inner: Weak<Inner>,
+    left: Left,
+}
+
+/// What a writer finds when it looks for something to do.
+enum Next {
+    /// A group, which may begin with this.
+    Group(Option<Box<dyn Work>>),
+    /// Nothing, until something comes.
+    Nothing,
+    /// Nothing any more.
+    End,
+}
+
+impl Writer {
+    fn new(number: u16, receiver: mpsc::Receiver<Box<dyn Work>>, inner: Weak<Inner>) -> Self {
+        // There may be released messages from before.
+        Self { number, receiver, inner, left: Left { released: true, failed: false } }
+    }
+
+    /// With something left to do, only what is waiting already goes first.
+    fn next(&mut self) -> Next {
+        match self.receiver.try_recv() {
+            Ok(work) => Next::Group(Some(work)),
+            Err(TryRecvError::Disconnected) => Next::End,
+            Err(TryRecvError::Empty) if self.left.released && !self.left.failed => Next::Group(None),
+            Err(TryRecvError::Empty) => Next::Nothing,
+        }
+    }
+
+    fn process(&mut self, inner: &Arc<Inner>, first: Option<Box<dyn Work>>) {
         let group = Group {
-            inner: &inner,
-            partition: number,
-            step: left.released,
+            inner,
+            partition: self.number,
+            step: self.left.released,
             released: false,
             waiting: Vec::new(),
             refused: Vec::new(),
         };
-        left = group.process(first, &mut receiver);
+        self.left = group.process(first, &mut self.receiver);
+    }
+}
+
+impl Run for Writer {
+    fn run_on_thread(mut self) {
+        loop {
+            let first = match self.next() {
+                Next::Group(first) => first,
+                Next::Nothing => match self.receiver.blocking_recv() {
+                    Some(work) => Some(work),
+                    None => return,
+                },
+                Next::End => return,
+            };
+            let Some(inner) = self.inner.upgrade() else { return };
+            self.process(&inner, first);
+        }
+    }
+
+    async fn run_as_task(mut self) {
+        loop {
+            let first = match self.next() {
+                Next::Group(first) => first,
+                Next::Nothing => match self.receiver.recv().await {
+                    Some(work) => Some(work),
+                    None => return,
+                },
+                Next::End => return,
+            };
+            work::pause().await;
+            let Some(inner) = self.inner.upgrade() else { return };
+            self.process(&inner, first);
+        }
     }
 }
 

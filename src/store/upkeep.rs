@@ -11,7 +11,7 @@ use super::{
 use crate::{
     limits,
     mail::{AccountId, MessageNumber},
-    message,
+    message, work,
 };
 use std::{
     future::Future,
@@ -49,7 +49,7 @@ impl Store {
         let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(closed.clone()));
         let repeats = forget_old_repeats(Arc::downgrade(&self.inner), closed);
         *self.inner.tasks.lock() =
-            Tasks { closing: Some(closing), running: vec![tokio::spawn(packer), tokio::spawn(repeats)] };
+            Tasks { closing: Some(closing), running: vec![work::spawn(packer), work::spawn(repeats)] };
         self.inner.indexes.start(Arc::new(Source(Arc::downgrade(&self.inner))))
     }
 

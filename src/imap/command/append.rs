@@ -19,6 +19,7 @@ use crate::{
     mail::{Flags, MailboxId},
     message::{self, Analysis},
     store::{NewMessage, StoreError, Target},
+    work,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -133,7 +134,7 @@ async fn store(raw: Bytes, append: Append, mailbox: MailboxId, session: &Session
 
 /// Reading a message takes longer than a reactor may be held.
 async fn analyse(raw: Bytes) -> Result<Arc<Analysis>, Failure> {
-    let analysis = tokio::task::spawn_blocking(move || message::analyse(&raw)).await;
+    let analysis = work::blocking(move || message::analyse(&raw)).await;
     analysis.map(Arc::new).map_err(|error| Failure::Connection(std::io::Error::other(error)))
 }
 

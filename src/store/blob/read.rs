@@ -20,6 +20,7 @@ use crate::{
     store::{
         StoreError,
         metadata::{Table, after_prefix},
+        off_the_reactor,
     },
 };
 use bytes::Bytes;
@@ -250,9 +251,7 @@ fn short(range: &Range<u64>) -> StoreError {
 
 /// Runs work that blocks or computes off the reactor.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    task: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Failed("a task of the store ended early".to_owned())))
+    off_the_reactor(task).await?
 }

@@ -19,6 +19,7 @@ use crate::{
         metadata::{Batch, Durability, Table},
         off_the_reactor,
     },
+    work,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -82,7 +83,7 @@ impl Queue {
 pub(super) fn start(indexes: &Indexes) {
     let (stop, stopped) = tokio::sync::oneshot::channel();
     // The worker must not keep the indexes alive: it holds what it needs of them for a job only.
-    let task = tokio::spawn(run(Arc::downgrade(&indexes.0), stopped));
+    let task = work::spawn(run(Arc::downgrade(&indexes.0), stopped));
     *indexes.0.worker.task.lock() = Some((stop, task));
 }
 

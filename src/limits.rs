@@ -98,6 +98,44 @@ pub const REPACK_CONTENTS_MAX: usize = 16 * 1024;
 /// Octets of what an owner's record needs beside the body (trace fields, verdict).
 pub const OWNER_TAG_OCTETS_MAX: usize = 32 * 1024;
 
+/// Tries of one request to a remote object store; with the pauses between them some seconds, so that the restart of one
+/// of its machines is not seen and an outage is told soon.
+pub const OBJECT_TRIES_MAX: u32 = 4;
+
+/// Milliseconds before the second try; each further pause is longer by the factor.
+pub const OBJECT_PAUSE_MILLIS: u64 = 100;
+
+/// How much longer each pause between tries is than the one before.
+pub const OBJECT_PAUSE_FACTOR: u32 = 5;
+
+/// Retries inside one try, by object_store itself: it knows which answers ask for one.
+pub const OBJECT_CLIENT_RETRIES_MAX: usize = 1;
+
+/// Seconds that one try of a small request to a remote object store may take.
+pub const OBJECT_TRY_SECONDS: u64 = 20;
+
+/// Octets a second that a remote object store is expected to take or give at least; large requests get the time for it.
+pub const OBJECT_OCTETS_PER_SECOND_MIN: u64 = 256 * 1024;
+
+/// Seconds until a connection to a remote object store must stand.
+pub const OBJECT_CONNECT_SECONDS: u64 = 5;
+
+/// Seconds after which object_store itself gives a request up. Never reached: our own bound goes by the octets.
+pub const OBJECT_CLIENT_SECONDS: u64 = 24 * 3600;
+
+/// Octets of an object that travel in one request; larger ones travel in parts. Above any pack, so that packs are
+/// created by one conditional request.
+pub const OBJECT_WHOLE_OCTETS_MAX: u64 = 32 * 1024 * 1024;
+
+/// Octets of one part of a large object (services take 5 MiB to 5 GiB).
+pub const OBJECT_PART_OCTETS: usize = 8 * 1024 * 1024;
+
+/// Parts of one large object that travel at once.
+pub const OBJECT_PARTS_IN_FLIGHT: usize = 4;
+
+/// Octets of local copies of remote index bundles.
+pub const OBJECT_COPIES_OCTETS_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
 /// How often a content is looked up again because it was on its way from one place to another.
 pub const CONTENT_LOOKUPS_MAX: usize = 4;
 

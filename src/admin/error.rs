@@ -106,6 +106,8 @@ fn store_kind(error: &StoreError) -> Kind {
         | StoreError::TooManyKeywords
         | StoreError::TooManyMailboxes => Kind::Refused,
         StoreError::Damaged(_) => Kind::Damaged,
-        StoreError::Full | StoreError::Failed(_) | StoreError::Closing | StoreError::InUse => Kind::Unavailable,
+        StoreError::Full | StoreError::Failed(_) | StoreError::Closing | StoreError::Objects(_) | StoreError::InUse => {
+            Kind::Unavailable
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     accounts::Accounts,
     clock::Clock,
     config::Config,
-    store::{Settings, Store},
+    store::{ObjectsAt, Settings, Store},
 };
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
@@ -15,6 +15,7 @@ pub fn store_settings(config: &Config) -> Settings {
         partitions: config.store.partitions,
         pack_after_seconds: config.store.pack_after_seconds,
         cache_octets: config.store.cache_octets,
+        objects: ObjectsAt::from_settings(&config.store.objects, &config.store.objects_options),
         sweep_grace_hours: config.store.sweep_grace_hours,
         ..Settings::at(config.server.data.join("store"))
     }

@@ -3,6 +3,7 @@
 use crate::{limits, mail::Domain};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -177,6 +178,10 @@ pub struct Store {
     pub pack_after_seconds: u64,
     /// Hours that a content without a reference is kept.
     pub sweep_grace_hours: u64,
+    /// URL of packs and index bundles; empty for a folder beside the metadata.
+    pub objects: String,
+    /// What the service behind that URL needs to know.
+    pub objects_options: BTreeMap<String, String>,
 }
 
 impl Default for Store {
@@ -186,6 +191,8 @@ impl Default for Store {
             cache_octets: 64 * 1024 * 1024,
             pack_after_seconds: 60,
             sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
+            objects: String::new(),
+            objects_options: BTreeMap::new(),
         }
     }
 }

@@ -109,9 +109,11 @@ fn store_words(error: &StoreError) -> (&'static str, &'static str) {
         StoreError::TooManyMailboxes => ("LIMIT", "the account has no room for another mailbox"),
         StoreError::Full => ("OVERQUOTA", "no space left for new mail"),
         StoreError::Damaged(_) => ("CORRUPTION", "stored data is damaged and is not served"),
-        StoreError::NoAccount | StoreError::Failed(_) | StoreError::Closing | StoreError::InUse => {
-            ("UNAVAILABLE", "the mail store is not available, try again later")
-        }
+        StoreError::NoAccount
+        | StoreError::Failed(_)
+        | StoreError::Closing
+        | StoreError::Objects(_)
+        | StoreError::InUse => ("UNAVAILABLE", "the mail store is not available, try again later"),
     }
 }
 

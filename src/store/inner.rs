@@ -3,7 +3,7 @@
 use super::{
     RepeatKey, Settings, Store, StoreError,
     account_state::AccountState,
-    blob::{Blobs, Secret},
+    blob::{Blobs, Objects, Secret},
     cache::Cache,
     index::Indexes,
     key::{self, Place, partition_of},
@@ -58,7 +58,8 @@ impl Inner {
         std::fs::create_dir_all(&settings.path).map_err(failed)?;
         let engine = Engine::open(&settings.metadata, &settings.path.join("metadata"), settings.cache_octets)?;
         let (secret, partitions) = identity(&engine, &clock, settings.partitions.max(1))?;
-        let blobs = Blobs::open(&settings.path.join("blobs"), engine.clone(), &secret, clock.clone())?;
+        let objects = Objects::open(&settings.objects, &settings.path)?;
+        let blobs = Blobs::open(objects, engine.clone(), &secret, clock.clone());
         let indexes = Indexes::open(engine.clone(), blobs.clone())?;
         Ok(Self {
             clock,

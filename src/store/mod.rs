@@ -54,7 +54,7 @@ use bytes::Bytes;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::Directory;
-pub use blob::{ContentStatistics, Damage, Packed, Rebuilt, Verified, VerifyProgress};
+pub use blob::{ContentStatistics, Damage, MemoryObjects, ObjectsAt, Packed, Rebuilt, Verified, VerifyProgress};
 pub use changes::Watch;
 pub use index::IndexStatistics;
 pub use mailbox::{MailboxStatus, Row, Snapshot};
@@ -68,7 +68,7 @@ pub use upkeep::Statistics;
 /// What the store needs to know before it opens.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Folder of RocksDB, packs, staged objects, index bundles and the installation's secret.
+    /// Folder of RocksDB, of the installation's secret and, where `objects` names no other place, of the objects.
     pub path: PathBuf,
     /// Partitions that accounts are hashed onto; fixed when the store is made.
     pub partitions: u16,
@@ -77,6 +77,8 @@ pub struct Settings {
     pub pack_after_seconds: u64,
     /// RocksDB block cache, in octets.
     pub cache_octets: usize,
+    /// Where packs, staged objects and index bundles are.
+    pub objects: ObjectsAt,
     /// Hours that a content is kept after a sweep found it without a reference.
     pub sweep_grace_hours: u64,
     /// The window of time whose packs are one generation, in seconds. Fixed when the store is made; only tests
@@ -97,6 +99,7 @@ impl Settings {
             sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
             generation_seconds: limits::GENERATION_SECONDS,
             metadata: MetadataAt::default(),
+            objects: ObjectsAt::Folder,
         }
     }
 }
@@ -137,6 +140,9 @@ pub enum StoreError {
     /// The store is closing.
     #[error("the store is closing")]
     Closing,
+    /// The setting of the place of objects is wrong, or the place does not do what a store needs; says what to do next.
+    #[error("store.objects: {0}")]
+    Objects(String),
     /// Another process has the store open.
     #[error("the store is in use by another process")]
     InUse,

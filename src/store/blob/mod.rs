@@ -45,21 +45,16 @@ use crate::{
 };
 use bytes::Bytes;
 use frame::Frames;
-use objects::Objects;
 use parking_lot::Mutex;
 use read::blocking;
 use rows::{OwnedBody, PackRow, owner_key};
 use split::Splitter;
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Range, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 use tracing::warn;
 
 pub(super) use manifest::Manifest;
+pub(super) use objects::Objects;
+pub use objects::{MemoryObjects, ObjectsAt};
 pub use rebuild::Rebuilt;
 pub(super) use split::Split;
 pub use statistics::ContentStatistics;
@@ -137,17 +132,17 @@ struct Shared {
 }
 
 impl Blobs {
-    /// Opens the contents under `path`; the engine's lock on the store must be held already.
-    pub(super) fn open(path: &Path, engine: Engine, secret: &Secret, clock: Clock) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Shared {
+    /// Opens the contents in `objects`; the engine's lock on the store must be held already.
+    pub(super) fn open(objects: Objects, engine: Engine, secret: &Secret, clock: Clock) -> Self {
+        Self(Arc::new(Shared {
             engine,
-            objects: Objects::open(path)?,
+            objects,
             namer: Namer(secret.clone()),
             frames: Frames::default(),
             clock,
             packing: tokio::sync::Mutex::new(()),
             waiting_since: Mutex::new(None),
-        })))
+        }))
     }
 
     /// Splits a body (CPU only). A base64 part of `limits::DECODED_PART_OCTETS_MIN` or more is kept
@@ -272,8 +267,14 @@ impl Blobs {
         self.0.objects.delete(name).await
     }
 
-    /// The file of an object, where objects are local files: for mapping it. It may be missing.
-    pub(super) fn object_path(&self, name: &str) -> Option<PathBuf> {
-        self.0.objects.path(name)
+    /// A local file with an object's octets, for mapping it; `None` where there is no such object. Blocks: see
+    /// [`Objects::local_file`].
+    pub(super) fn object_file(&self, name: &str) -> Result<Option<PathBuf>, StoreError> {
+        self.0.objects.local_file(name)
+    }
+
+    /// Throws the local copy of a remote object away. Says whether there was one.
+    pub(super) fn forget_copy(&self, name: &str) -> bool {
+        self.0.objects.forget_copy(name)
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::message::analyse;
 use rows::{FRAME, SETTLED, STAGED};
-use std::fs;
+use std::{fs, path::Path};
 
 /// A store of contents in a folder of its own.
 struct Contents {
@@ -26,7 +26,8 @@ const START: UnixMillis = UnixMillis(1_767_225_600_000);
 
 fn open(folder: &Path, clock: &Clock) -> (Engine, Blobs) {
     let engine = Engine::open(&MetadataAt::Folder, &folder.join("metadata"), 8 << 20).unwrap();
-    let blobs = Blobs::open(&folder.join("blobs"), engine.clone(), &Secret([7; 32]), clock.clone()).unwrap();
+    let objects = Objects::open(&ObjectsAt::Folder, folder).unwrap();
+    let blobs = Blobs::open(objects, engine.clone(), &Secret([7; 32]), clock.clone());
     (engine, blobs)
 }
 
@@ -501,7 +502,7 @@ async fn objects_are_put_read_and_deleted_by_name() {
     let name = "index/7/0000000000000001";
     contents.blobs.put_object(name, Bytes::from_static(b"bundle")).await.unwrap();
     assert_eq!(contents.blobs.get_object(name).await.unwrap(), "bundle");
-    assert_eq!(fs::read(contents.blobs.object_path(name).unwrap()).unwrap(), b"bundle");
+    assert_eq!(fs::read(contents.blobs.object_file(name).unwrap().unwrap()).unwrap(), b"bundle");
     assert_eq!(contents.blobs.statistics().await.unwrap().orphans, 0);
     contents.blobs.delete_object(name).await.unwrap();
     contents.blobs.delete_object(name).await.unwrap();

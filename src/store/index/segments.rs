@@ -76,11 +76,20 @@ pub(super) fn open(shared: &Shared, account: AccountId, row: &SegmentRow) -> Res
     if let Some(segment) = shared.open.get(&key) {
         return Ok(segment);
     }
-    let path = shared.blobs.object_path(&row.object(account));
-    let path = path.ok_or_else(|| StoreError::Failed("index bundles must be local files".to_owned()))?;
-    let segment = Arc::new(OpenSegment::open(&row.id, row.documents, map(&path)?)?);
+    let name = row.object(account);
+    let segment = match open_file(shared, &name, row) {
+        // A copy may be damaged where the bundle is not.
+        Err(StoreError::Damaged(_)) if shared.blobs.forget_copy(&name) => open_file(shared, &name, row),
+        opened => opened,
+    };
+    let segment = Arc::new(segment?);
     shared.open.put(key, Arc::clone(&segment));
     Ok(segment)
+}
+
+fn open_file(shared: &Shared, name: &str, row: &SegmentRow) -> Result<OpenSegment, StoreError> {
+    let path = shared.blobs.object_file(name)?.ok_or(StoreError::NoMessage)?;
+    OpenSegment::open(&row.id, row.documents, map(&path)?)
 }
 
 /// Maps a file, through tantivy: its directory owns the one unsafe call.

@@ -104,7 +104,9 @@ fn store_kind(error: &StoreError) -> Kind {
         StoreError::MailboxExists
         | StoreError::MailboxName
         | StoreError::TooManyKeywords
-        | StoreError::TooManyMailboxes => Kind::Refused,
+        | StoreError::TooManyMailboxes
+        | StoreError::OverQuota(_)
+        | StoreError::LargerThanQuota(_) => Kind::Refused,
         StoreError::Damaged(_) => Kind::Damaged,
         StoreError::Full | StoreError::Failed(_) | StoreError::Closing | StoreError::Objects(_) | StoreError::InUse => {
             Kind::Unavailable

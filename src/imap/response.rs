@@ -107,6 +107,9 @@ fn store_words(error: &StoreError) -> (&'static str, &'static str) {
         StoreError::NoMessage => ("EXPUNGEISSUED", "the message is gone"),
         StoreError::TooManyKeywords => ("LIMIT", "the mailbox has no room for another keyword"),
         StoreError::TooManyMailboxes => ("LIMIT", "the account has no room for another mailbox"),
+        StoreError::OverQuota(_) | StoreError::LargerThanQuota(_) => {
+            ("OVERQUOTA", "the account has no room for it; delete messages and expunge them")
+        }
         StoreError::Full => ("OVERQUOTA", "no space left for new mail"),
         StoreError::Damaged(_) => ("CORRUPTION", "stored data is damaged and is not served"),
         StoreError::NoAccount

@@ -76,10 +76,15 @@ pub(super) fn refused(refusal: Refusal) -> Reply {
     }
 }
 
-/// A message that could not be stored. All are temporary: the sender keeps it and tries again for days.
+/// A message that could not be stored. All but one are temporary: the sender keeps it and tries again for days.
 pub(crate) fn not_delivered(error: &DeliveryError) -> Reply {
     match error {
         DeliveryError::RecipientGone => Reply::new(450, "4.2.1", "a mailbox went away, try again"),
+        DeliveryError::OverQuota(_) => Reply::new(452, "4.2.2", "the mailbox is full, try again later"),
+        // No retry helps (RFC 3463 §3.3, X.2.2).
+        DeliveryError::LargerThanQuota(_) => {
+            Reply::new(552, "5.2.2", "the message is larger than the mailbox may ever be")
+        }
         DeliveryError::Full => Reply::new(452, "4.3.1", "no space left, try again later"),
         DeliveryError::Closing => Reply::new(451, "4.3.2", "shutting down, try again later"),
         DeliveryError::Store(_) => Reply::LOCAL_ERROR,

@@ -8,6 +8,7 @@ use super::{
     cache::Weigh,
     key::Place,
     metadata::{Table, View},
+    quota::{AccountLimits, Quota, QuotaPolicy, Usage},
 };
 use crate::mail::{AccountId, MailboxId, MessageNumber, ModSeq, UidValidity};
 use bytes::Bytes;
@@ -27,6 +28,7 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug)]
 pub(super) struct AccountState {
     counters: Counters,
+    limits: AccountLimits,
     names: Arc<Names>,
 }
 
@@ -36,6 +38,9 @@ struct Counters {
     next_number: u32,
     next_mailbox: u64,
     last_uid_validity: u32,
+    usage: Usage,
+    /// The highest warning that its owner has had and that still holds, in percent; 0 for none.
+    warned: u8,
 }
 
 /// Mailboxes by name, and subscribed names.
@@ -95,8 +100,15 @@ impl Names {
 
 impl AccountState {
     pub(super) fn new() -> Self {
-        let counters = Counters { next_modseq: 1, next_number: 1, next_mailbox: 1, last_uid_validity: 0 };
-        Self { counters, names: Arc::default() }
+        let counters = Counters {
+            next_modseq: 1,
+            next_number: 1,
+            next_mailbox: 1,
+            last_uid_validity: 0,
+            usage: Usage::default(),
+            warned: 0,
+        };
+        Self { counters, limits: AccountLimits::default(), names: Arc::default() }
     }
 
     /// The counters' row.
@@ -110,6 +122,10 @@ impl AccountState {
         let row = view.get(Table::Mailbox, place.counters())?.ok_or(StoreError::NoAccount)?;
         let counters =
             row.strip_prefix(&[VERSION]).and_then(|row| postcard::from_bytes(row).ok()).ok_or_else(damaged)?;
+        let limits = match view.get(Table::Mailbox, place.limits())? {
+            Some(row) => AccountLimits::decode(&row).ok_or_else(damaged)?,
+            None => AccountLimits::default(),
+        };
         let (mut names, mut intact) = (Names::default(), true);
         view.scan_prefix(Table::Mailbox, &place.name(""), |key, value| {
             match (place.name_of(key), Named::decode(value)) {
@@ -125,7 +141,7 @@ impl AccountState {
             }
             true
         })?;
-        if intact { Ok((Self { counters, names: Arc::new(names) }, row)) } else { Err(damaged()) }
+        if intact { Ok((Self { counters, limits, names: Arc::new(names) }, row)) } else { Err(damaged()) }
     }
 
     pub(super) fn names(&self) -> &Names {
@@ -134,6 +150,38 @@ impl AccountState {
 
     pub(super) fn names_mut(&mut self) -> &mut Names {
         Arc::make_mut(&mut self.names)
+    }
+
+    /// What it uses.
+    pub(super) fn usage(&self) -> Usage {
+        self.counters.usage
+    }
+
+    pub(super) fn set_usage(&mut self, change: impl FnOnce(Usage) -> Usage) {
+        self.counters.usage = change(self.counters.usage);
+    }
+
+    /// What it uses and may use.
+    pub(super) fn quota(&self, policy: &QuotaPolicy) -> Quota {
+        Quota { usage: self.counters.usage, limits: self.limits.resolve(policy) }
+    }
+
+    /// The limits that were set for it.
+    pub(super) fn limits(&self) -> AccountLimits {
+        self.limits
+    }
+
+    pub(super) fn set_limits(&mut self, limits: AccountLimits) {
+        self.limits = limits;
+    }
+
+    /// The highest warning that its owner has had and that still holds, in percent.
+    pub(super) fn warned(&self) -> u8 {
+        self.counters.warned
+    }
+
+    pub(super) fn set_warned(&mut self, level: u8) {
+        self.counters.warned = level;
     }
 
     /// Gives out the next modification sequence. Every change of an account takes one, so it also tells

@@ -8,6 +8,7 @@ use super::{
     mailbox::Row,
     metadata::Table,
     outbox::Delivery,
+    quota::{Admission, Reservation, Usage},
     record::{StoredRecord, text_key},
     repeat,
     transaction::Transaction,
@@ -37,6 +38,8 @@ pub(super) struct Letter {
 pub(super) struct Copy {
     pub(super) index: usize,
     pub(super) target: Target,
+    /// What it asks for of the account's quota.
+    pub(super) admission: Admission,
 }
 
 /// A message with its octets, ready to be written.
@@ -51,35 +54,58 @@ impl Store {
     ///
     /// Durable once this returns. A crash before that leaves nothing visible, or all of it. Dropping
     /// the future does not undo it: the message is then stored or not, never half. A target whose
-    /// mailbox is removed at the same moment may be left out.
+    /// mailbox is removed at the same moment may be left out. Quotas are not asked.
     pub async fn append(&self, message: NewMessage, targets: Vec<Target>) -> Result<Vec<Appended>, StoreError> {
-        let Some(home) = targets.first().map(|target| self.inner.place(target.account).partition) else {
+        self.append_admitted(message, targets.into_iter().map(|target| (target, Admission::Always)).collect()).await
+    }
+
+    /// As [`Store::append`], where each account's quota admits its copy; else nothing is written for anybody. A
+    /// repeat is recognised before quotas are asked.
+    pub async fn append_admitted(
+        &self,
+        message: NewMessage,
+        targets: Vec<(Target, Admission)>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let Some(home) = targets.first().map(|(target, _)| self.inner.place(target.account).partition) else {
             return Ok(Vec::new());
         };
         self.inner.check_free_space()?;
-        self.inner.check_targets(&targets)?;
+        self.inner.check_targets(targets.iter().map(|(target, _)| target))?;
         let prepared = self.prepare(message).await?;
         failpoint::reach("append.after_stage");
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
-        for (index, target) in targets.into_iter().enumerate() {
+        for (index, (target, admission)) in targets.into_iter().enumerate() {
             let is_here =
                 self.inner.place(target.account).partition == home && here.len() < prepared.letter.copies_max();
             let copies = if is_here { &mut here } else { &mut elsewhere };
-            copies.push(Copy { index, target });
+            copies.push(Copy { index, target, admission });
         }
         let given = if elsewhere.is_empty() {
             let row = prepared.repeat.map(repeat::Row::first);
             let append = move |transaction: &mut Transaction<'_>| append_once(transaction, &prepared, row, &[], &here);
             self.inner.partition(home)?.write(append).await?
         } else {
+            let room = self.reserve(&prepared, &elsewhere).await?;
             // A task, so that a caller who goes away does not stop it half way.
             let (store, delivery) =
                 (self.clone(), Delivery::new(&self.inner, &prepared.letter, prepared.repeat, elsewhere));
-            work::spawn(async move { store.append_to_partitions(home, prepared, here, delivery).await })
-                .await
-                .map_err(|error| StoreError::Failed(error.to_string()))??
+            work::spawn(async move {
+                let given = store.append_to_partitions(home, prepared, here, delivery).await;
+                drop(room);
+                given
+            })
+            .await
+            .map_err(|error| StoreError::Failed(error.to_string()))??
         };
         Ok(in_order(given))
+    }
+
+    /// Room for the copies that the first commit does not take. A repeat has had its room.
+    async fn reserve(&self, prepared: &Prepared, copies: &[Copy]) -> Result<Option<Reservation>, StoreError> {
+        match prepared.repeat {
+            Some(repeat) if self.inner.is_remembered(repeat)? => Ok(None),
+            _ => self.inner.reserve(copies, prepared.letter.record.raw_octets).await.map(Some),
+        }
     }
 
     /// The delivery that one commit does not take: home first, the others from its outbox row.
@@ -117,7 +143,7 @@ impl Store {
         self.inner.check_free_space()?;
         let mut group = Vec::with_capacity(messages.len());
         for (index, (message, target)) in messages.into_iter().enumerate() {
-            group.push((self.prepare(message).await?, [Copy { index, target }]));
+            group.push((self.prepare(message).await?, [Copy { index, target, admission: Admission::Always }]));
         }
         failpoint::reach("append.after_stage");
         let append = move |transaction: &mut Transaction<'_>| {
@@ -148,8 +174,8 @@ impl Store {
 
 impl Inner {
     /// Whether every target is there to be written to. Those of other partitions may go until they are.
-    fn check_targets(&self, targets: &[Target]) -> Result<(), StoreError> {
-        targets.iter().try_for_each(|target| {
+    fn check_targets<'t>(&self, mut targets: impl Iterator<Item = &'t Target>) -> Result<(), StoreError> {
+        targets.try_for_each(|target| {
             if self.account(target.account)?.has(target.mailbox) { Ok(()) } else { Err(StoreError::NoMailbox) }
         })
     }
@@ -175,6 +201,11 @@ impl Letter {
         Self { record, sent_day: message.analysis.sent_day, text: Indexes::tail_value(text).into() }
     }
 
+    /// What the copy of a target counts for.
+    fn usage(&self, target: &Target) -> Usage {
+        Usage::of_message(self.record.raw_octets + target.trace.len() as u64)
+    }
+
     /// Copies that one commit takes: each has record and text of its own.
     pub(super) fn copies_max(&self) -> usize {
         /// Octets of trace fields, verdict, rows and keys, about.
@@ -195,8 +226,9 @@ fn append_once(
     if let Some(given) = transaction.recall(row)? {
         return Ok(given);
     }
-    for Copy { target, .. } in copies {
+    for Copy { target, admission, .. } in copies {
         transaction.mailbox(target.account, target.mailbox)?;
+        transaction.admit(target.account, prepared.letter.usage(target), *admission)?;
     }
     let (given, owners) = append_copies(transaction, &prepared.letter, copies)?;
     transaction.inner().blobs.add_to(&prepared.split, &owners, transaction.batch())?;
@@ -212,7 +244,7 @@ pub(super) fn append_copies(
     copies: &[Copy],
 ) -> Result<(Vec<(usize, Appended)>, Vec<Owner>), StoreError> {
     let (mut given, mut owners) = (Vec::with_capacity(copies.len()), Vec::with_capacity(copies.len()));
-    for Copy { index, target } in copies {
+    for Copy { index, target, .. } in copies {
         let appended = append_copy(transaction, letter, target)?;
         owners.push(owner(&appended, target, letter.record.internal_date));
         given.push((*index, appended));

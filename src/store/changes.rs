@@ -51,6 +51,10 @@ pub(super) fn publish(inner: &Inner, published: Published) {
         inner.watches.lock().remove(&account);
     }
     for (account, state) in published.accounts {
+        let policy = &inner.quotas.policy;
+        if policy.level(&state.quota(policy)) > state.warned() {
+            inner.quotas.note_crossing(account);
+        }
         let highest = state.highest_modseq();
         inner.accounts.put(account, Arc::new(state));
         if let Some(sender) = inner.watches.lock().get(&account) {

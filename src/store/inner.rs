@@ -9,6 +9,7 @@ use super::{
     key::{self, Place, partition_of},
     metadata::{Batch, Durability, Engine, Table},
     partition::{Outage, Partition},
+    quota::Quotas,
     read::MessageRecord,
     state::State,
     upkeep::Tasks,
@@ -38,6 +39,7 @@ pub(super) struct Inner {
     pub(super) mailboxes: Cache<(AccountId, MailboxId), State>,
     pub(super) records: Cache<(AccountId, MessageNumber), MessageRecord>,
     pub(super) watches: Mutex<HashMap<AccountId, tokio::sync::watch::Sender<u64>>>,
+    pub(super) quotas: Quotas,
     /// One change to the directory or to the account ids at a time.
     pub(super) directory: Mutex<()>,
     /// Set once the outcome of a commit is unknown: no further writes.
@@ -72,6 +74,7 @@ impl Inner {
             mailboxes: Cache::new(limits::OPEN_MAILBOX_OCTETS_MAX),
             records: Cache::new(limits::RECORDS_CACHED_OCTETS_MAX),
             watches: Mutex::default(),
+            quotas: Quotas::new(settings.quota.clone()),
             directory: Mutex::new(()),
             outage: OnceLock::new(),
             writers: Mutex::default(),

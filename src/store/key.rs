@@ -6,6 +6,7 @@
 //! | table | key behind the account | value |
 //! |---|---|---|
 //! | `Mailbox` | `a` | the account's counters |
+//! | `Mailbox` | `q` | the account's limits, where any was set |
 //! | `Mailbox` | `h` mailbox | the mailbox's header |
 //! | `Mailbox` | `n` name | a mailbox's id and use |
 //! | `Mailbox` | `s` name | nothing: the name is subscribed |
@@ -59,6 +60,10 @@ impl Place {
 
     pub(super) fn counters(self) -> Vec<u8> {
         self.key(&[b"a"])
+    }
+
+    pub(super) fn limits(self) -> Vec<u8> {
+        self.key(&[b"q"])
     }
 
     pub(super) fn name(self, name: &str) -> Vec<u8> {

@@ -19,6 +19,8 @@ pub struct MailboxStatus {
     pub unseen: u32,
     /// Messages with `\Deleted`.
     pub deleted: u32,
+    /// Octets of these (RFC 9208 §4.1.4).
+    pub deleted_octets: u64,
     /// Octets of all messages, trace fields included (RFC 8438).
     pub octets: u64,
     /// The next UID.

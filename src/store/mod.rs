@@ -29,6 +29,7 @@ mod modify;
 mod names;
 mod outbox;
 mod partition;
+mod quota;
 mod read;
 mod record;
 mod release;
@@ -61,6 +62,7 @@ pub use mailbox::{MailboxStatus, Row, Snapshot};
 pub use metadata::{MemoryMetadata, MetadataAt};
 pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
 pub use names::{MailboxEntry, SpecialUse};
+pub use quota::{AccountLimits, Admission, Excess, Limit, Quota, QuotaPolicy, ResourceLimits, Usage};
 pub use read::MessageRecord;
 pub use search::{Hit, Scope, SearchKey};
 pub use upkeep::Statistics;
@@ -86,6 +88,8 @@ pub struct Settings {
     pub generation_seconds: u64,
     /// Where the metadata is: in the folder, or elsewhere.
     pub metadata: MetadataAt,
+    /// Limits of accounts that have none of their own, and when owners are warned.
+    pub quota: QuotaPolicy,
 }
 
 impl Settings {
@@ -100,6 +104,7 @@ impl Settings {
             generation_seconds: limits::GENERATION_SECONDS,
             metadata: MetadataAt::default(),
             objects: ObjectsAt::Folder,
+            quota: QuotaPolicy::default(),
         }
     }
 }
@@ -128,6 +133,12 @@ pub enum StoreError {
     /// The account has no room for another mailbox or subscribed name.
     #[error("too many mailboxes in this account")]
     TooManyMailboxes,
+    /// The account has reached its quota, or would go beyond it; nothing was written.
+    #[error("account {0} is over its quota")]
+    OverQuota(AccountId),
+    /// What was to be stored is more than the whole quota of the account; nothing was written.
+    #[error("larger than the whole quota of account {0}")]
+    LargerThanQuota(AccountId),
     /// The disk is full, or nearly; nothing was written.
     #[error("no space left for new mail")]
     Full,

@@ -1,6 +1,11 @@
 //! Flags, copies, moves and expunging.
 
-use super::{Store, StoreError, failpoint, mailbox::Row, transaction::Transaction};
+use super::{
+    Store, StoreError, failpoint,
+    mailbox::Row,
+    quota::{Admission, Usage},
+    transaction::Transaction,
+};
 use crate::mail::{AccountId, Flags, Keyword, MailboxId, MessageNumber, ModSeq, SystemFlags, Uid, UidValidity};
 
 /// How flags change (RFC 9051 §6.4.6).
@@ -56,7 +61,8 @@ impl Store {
     }
 
     /// Copies messages, all or none, with flags and INTERNALDATE (RFC 9051 §6.4.7). UIDs that are gone are passed
-    /// over. A copy is a row of its own that names the same record: no octet is written again.
+    /// over. A copy is a row of its own that names the same record: no octet is written again, but the quota counts it
+    /// like any message.
     pub async fn copy(
         &self,
         account: AccountId,
@@ -66,6 +72,9 @@ impl Store {
     ) -> Result<Copied, StoreError> {
         self.write(account, move |transaction| {
             let rows = rows_of(transaction, account, source, &uids)?;
+            transaction.mailbox(account, destination)?;
+            let usage = rows.iter().map(|row| Usage::of_message(row.octets)).sum();
+            transaction.admit(account, usage, Admission::Fits)?;
             let copied = copy(transaction, account, source, &rows, destination)?;
             for row in &rows {
                 transaction.retain_record(account, row.number)?;

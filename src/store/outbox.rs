@@ -11,6 +11,7 @@ use super::{
     failpoint,
     index::Indexes,
     metadata::{Batch, Table},
+    quota::Admission,
     record::StoredRecord,
     repeat,
     transaction::Transaction,
@@ -190,7 +191,7 @@ fn append_elsewhere(
 
 impl Pending {
     fn of(copy: &Copy) -> Self {
-        let Copy { index, target } = copy;
+        let Copy { index, target, .. } = copy;
         Self {
             index: *index,
             account: target.account.get(),
@@ -209,7 +210,8 @@ impl Pending {
             trace: Bytes::copy_from_slice(&self.trace),
             verdict: self.verdict.as_deref().map(Bytes::copy_from_slice),
         };
-        Some(Copy { index: self.index, target })
+        // It was admitted before the first commit.
+        Some(Copy { index: self.index, target, admission: Admission::Always })
     }
 }
 

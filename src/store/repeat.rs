@@ -117,6 +117,12 @@ impl Store {
 }
 
 impl Inner {
+    /// Whether a delivery of this key was stored before.
+    pub(super) fn is_remembered(&self, repeat: RepeatKey) -> Result<bool, StoreError> {
+        let Some(value) = self.engine.get(Table::Repeat, Row::first(repeat).key())? else { return Ok(false) };
+        Ok(!Remembered::decode(&value)?.is_old(self.clock.now().seconds()))
+    }
+
     /// Forgets deliveries whose senders have given up long since.
     pub(super) fn forget_old_repeats(&self) -> Result<(), StoreError> {
         let now = self.clock.now().seconds();

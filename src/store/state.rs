@@ -23,7 +23,7 @@ pub(super) struct Header {
     pub(super) log: LogBounds,
 }
 
-type HeaderRow<'a> = ((u32, u32, u32, u64), (u32, u32, u64), (u32, u64), Vec<&'a str>);
+type HeaderRow<'a> = ((u32, u32, u32, u64, u64), (u32, u32, u64), (u32, u64), Vec<&'a str>);
 
 impl Header {
     /// A new mailbox's.
@@ -32,6 +32,7 @@ impl Header {
             exists: 0,
             unseen: 0,
             deleted: 0,
+            deleted_octets: 0,
             octets: 0,
             uid_next: Uid::FIRST,
             uid_validity,
@@ -44,7 +45,7 @@ impl Header {
     pub(super) fn encode(&self) -> Vec<u8> {
         let status = &self.status;
         let row: HeaderRow<'_> = (
-            (status.exists, status.unseen, status.deleted, status.octets),
+            (status.exists, status.unseen, status.deleted, status.deleted_octets, status.octets),
             (status.uid_next.get(), status.uid_validity.get(), status.highest_modseq.get()),
             (self.log.rows, self.log.behind.map_or(0, ModSeq::get)),
             status.keywords.iter().map(Keyword::as_str).collect(),
@@ -58,11 +59,17 @@ impl Header {
 
     fn read(octets: &[u8]) -> Option<Self> {
         let row: HeaderRow<'_> = postcard::from_bytes(octets.strip_prefix(&[VERSION])?).ok()?;
-        let ((exists, unseen, deleted, octets), (uid_next, uid_validity, modseq), (rows, behind), keywords) = row;
+        let (
+            (exists, unseen, deleted, deleted_octets, octets),
+            (uid_next, uid_validity, modseq),
+            (rows, behind),
+            keywords,
+        ) = row;
         let status = MailboxStatus {
             exists,
             unseen,
             deleted,
+            deleted_octets,
             octets,
             uid_next: Uid::new(uid_next)?,
             uid_validity: UidValidity::new(uid_validity)?,

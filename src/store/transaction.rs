@@ -11,6 +11,7 @@ use super::{
     key::{Column, Place, end_of},
     mailbox::{MailboxStatus, Row},
     metadata::{Batch, Table},
+    quota::Usage,
     record::StoredRecord,
     release,
     state::{Header, State},
@@ -221,6 +222,7 @@ impl<'a> Transaction<'a> {
         let modseq = self.account_mut(account)?.take_modseq()?;
         let numbers: Vec<MessageNumber> = state.rows().map(|row| row.number).collect();
         self.release(account, modseq, &numbers);
+        self.count_out(account, usage_of(state.rows()))?;
         let place = self.place(account);
         let prefix = place.blocks(mailbox);
         for table in [Table::Row, Table::Change] {
@@ -247,6 +249,7 @@ impl<'a> Transaction<'a> {
         status.highest_modseq = status.highest_modseq.max(row.modseq);
         count(status, &row, Count::In);
         open.edit(block_of(uid), Columns::Both, |rows| rows.push(row));
+        self.account_mut(account)?.set_usage(|usage| usage.plus(Usage::of_message(row.octets)));
         Ok(row)
     }
 
@@ -292,6 +295,7 @@ impl<'a> Transaction<'a> {
         for (first, value) in log {
             self.batch().put(Table::Change, place.vanished(mailbox, modseq, first), value);
         }
+        self.count_out(account, usage_of(rows.iter()))?;
         self.bound_log(account, mailbox)
     }
 
@@ -460,6 +464,10 @@ impl OpenMailbox {
     }
 }
 
+fn usage_of<'r>(rows: impl Iterator<Item = &'r Row>) -> Usage {
+    rows.map(|row| Usage::of_message(row.octets)).sum()
+}
+
 fn by_block(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
     rows.chunk_by(|one, other| block_of(one.uid) == block_of(other.uid))
 }
@@ -491,8 +499,13 @@ fn count(status: &mut MailboxStatus, row: &Row, which: Count) {
     change(&mut status.exists, true);
     change(&mut status.unseen, !row.flags.contains(SystemFlags::SEEN));
     change(&mut status.deleted, row.flags.contains(SystemFlags::DELETED));
-    status.octets = match which {
-        Count::In => status.octets.saturating_add(row.octets),
-        Count::Out => status.octets.saturating_sub(row.octets),
+    let change = |counter: &mut u64, octets: u64| {
+        *counter = match which {
+            Count::In => counter.saturating_add(octets),
+            Count::Out => counter.saturating_sub(octets),
+        };
     };
+    change(&mut status.octets, row.octets);
+    let is_deleted = row.flags.contains(SystemFlags::DELETED);
+    change(&mut status.deleted_octets, if is_deleted { row.octets } else { 0 });
 }

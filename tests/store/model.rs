@@ -36,6 +36,9 @@ impl Watcher {
         assert_eq!(shown(store, account).await, model.shown(), "after {operation:?}");
         let subscriptions: Vec<String> = model.subscriptions.iter().cloned().collect();
         assert_eq!(store.subscriptions(account).unwrap(), subscriptions);
+        let quota = store.quota(account).unwrap();
+        assert_eq!(quota.usage, model.usage(), "after {operation:?}");
+        assert_eq!(store.count_usage(account).unwrap(), quota.usage, "counted again after {operation:?}");
         let before = self.highest;
         for entry in store.mailboxes(account).unwrap() {
             assert_eq!(entry.subscribed, model.subscriptions.contains(&entry.name));
@@ -59,6 +62,9 @@ impl Watcher {
         assert_eq!(status.exists, messages.len() as u32);
         assert_eq!(status.unseen, count(&|message| !message.flags.system.contains(SystemFlags::SEEN)));
         assert_eq!(status.deleted, count(&|message| message.flags.system.contains(SystemFlags::DELETED)));
+        let octets = |message: &&Message| message.octets.len() as u64;
+        let deleted = messages.values().filter(|message| message.flags.system.contains(SystemFlags::DELETED));
+        assert_eq!(status.deleted_octets, deleted.map(|message| octets(&message)).sum::<u64>());
         assert_eq!(status.octets, messages.values().map(|message| message.octets.len() as u64).sum::<u64>());
         let hits = store.search(self.account, Scope::Mailbox(mailbox), &SearchKey::All).await.unwrap();
         assert_eq!(
@@ -111,10 +117,12 @@ enum Step {
     Operation(Operation),
     Restart,
     Pack,
+    /// The usage is counted again from the rows.
+    RebuildUsage,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![30 => operation().prop_map(Step::Operation), 1 => Just(Step::Restart), 1 => Just(Step::Pack)]
+    prop_oneof![30 => operation().prop_map(Step::Operation), 1 => Just(Step::Restart), 1 => Just(Step::Pack), 1 => Just(Step::RebuildUsage)]
 }
 
 async fn run(steps: Vec<Step>) {
@@ -137,6 +145,10 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Pack => {
                 store.pack().await.unwrap();
+            }
+            Step::RebuildUsage => {
+                assert_eq!(store.rebuild_usage(account).await.unwrap(), (model.usage(), model.usage()));
+                watcher.check(&store, &model, None).await;
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::letter;
 use postern::{
     mail::{AccountId, Flags, Uid},
-    store::{Copied, FlagChange, FlagMode, Store, StoreError},
+    store::{AccountLimits, Admission, Copied, FlagChange, FlagMode, Limit, Store, StoreError, Usage},
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,8 @@ pub enum Operation {
     Rename(Name, Name),
     Subscribe(Name),
     Unsubscribe(Name),
+    /// Limits of octets and messages above or below what is used.
+    Limit(Option<i16>, Option<i8>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +60,8 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         2 => (name(), name()).prop_map(|(from, to)| Rename(from, to)),
         1 => name().prop_map(Subscribe),
         1 => name().prop_map(Unsubscribe),
+        2 => (proptest::option::of(-500_i16..3000), proptest::option::of(-2_i8..6))
+            .prop_map(|(octets, messages)| Limit(octets, messages)),
     ]
 }
 
@@ -95,6 +99,7 @@ pub struct Mailbox {
 pub struct Model {
     pub mailboxes: BTreeMap<String, Mailbox>,
     pub subscriptions: BTreeSet<String>,
+    limits: AccountLimits,
     letters: u64,
     identities: u64,
 }
@@ -108,11 +113,18 @@ pub enum Outcome {
     NoMailbox,
     Exists,
     NotAllowed,
+    OverQuota,
 }
 
 impl Model {
     pub fn new() -> Self {
-        let mut model = Self { mailboxes: BTreeMap::new(), subscriptions: BTreeSet::new(), letters: 0, identities: 0 };
+        let mut model = Self {
+            mailboxes: BTreeMap::new(),
+            subscriptions: BTreeSet::new(),
+            limits: AccountLimits::default(),
+            letters: 0,
+            identities: 0,
+        };
         for name in FIRST_NAMES {
             model.make(name);
             model.subscriptions.insert((*name).to_owned());
@@ -148,7 +160,9 @@ impl Model {
     pub fn apply(&mut self, operation: &Operation) -> Outcome {
         match operation {
             Operation::Append(name, octets, flags) => self.append(&canonical(name), octets, *flags),
-            Operation::Copy(from, uids, to) => self.copy(&canonical(from), &self.uids(from, *uids), &canonical(to)),
+            Operation::Copy(from, uids, to) => {
+                self.copy_within(&canonical(from), &self.uids(from, *uids), &canonical(to))
+            }
             Operation::Move(from, uids, to) => {
                 let uids = self.uids(from, *uids);
                 let outcome = self.copy(&canonical(from), &uids, &canonical(to));
@@ -176,6 +190,10 @@ impl Model {
                 self.subscriptions.remove(&canonical(name));
                 Outcome::Done
             }
+            Operation::Limit(octets, messages) => {
+                self.limits = self.limits_of(*octets, *messages);
+                Outcome::Done
+            }
         }
     }
 
@@ -188,9 +206,48 @@ impl Model {
         let letters = self.letters(octets);
         // Also where there is no mailbox, so that store and model stay in step.
         self.letters += letters.len() as u64;
+        let more = letters.iter().map(|octets| Usage::of_message(octets.len() as u64)).sum();
+        // Several letters at once are an administrator's import, which no limit stops.
+        let has_room = letters.len() > 1 || self.has_room(more);
         let Some(mailbox) = self.mailboxes.get_mut(name) else { return Outcome::NoMailbox };
+        if !has_room {
+            return Outcome::OverQuota;
+        }
         let messages = letters.into_iter().map(|octets| Message { octets, flags: flags_of(flags) });
         Outcome::Uids(messages.map(|message| mailbox.add(message)).collect())
+    }
+
+    /// What the rows use together.
+    pub fn usage(&self) -> Usage {
+        let messages = self.mailboxes.values().flat_map(|mailbox| mailbox.messages.values());
+        messages.map(|message| Usage::of_message(message.octets.len() as u64)).sum()
+    }
+
+    fn limits_of(&self, octets: Option<i16>, messages: Option<i8>) -> AccountLimits {
+        let usage = self.usage();
+        let near = |used: u64, by: i64| Limit::AtMost(used.saturating_add_signed(by));
+        AccountLimits {
+            octets: octets.map_or(Limit::Unlimited, |by| near(usage.octets, by.into())),
+            messages: messages.map_or(Limit::Default, |by| near(usage.messages, by.into())),
+        }
+    }
+
+    fn has_room(&self, more: Usage) -> bool {
+        let after = self.usage().plus(more);
+        let fits = |limit: Limit, amount: u64| !matches!(limit, Limit::AtMost(limit) if amount > limit);
+        more.messages == 0 || (fits(self.limits.octets, after.octets) && fits(self.limits.messages, after.messages))
+    }
+
+    /// A copy, where it fits; a move always does.
+    fn copy_within(&mut self, from: &str, uids: &[u32], to: &str) -> Outcome {
+        let (Some(source), true) = (self.mailboxes.get(from), self.mailboxes.contains_key(to)) else {
+            return Outcome::NoMailbox;
+        };
+        let copied = uids.iter().filter_map(|uid| source.messages.get(uid));
+        if !self.has_room(copied.map(|message| Usage::of_message(message.octets.len() as u64)).sum()) {
+            return Outcome::OverQuota;
+        }
+        self.copy(from, uids, to)
     }
 
     fn copy(&mut self, from: &str, uids: &[u32], to: &str) -> Outcome {
@@ -303,6 +360,7 @@ pub async fn perform(store: &Store, account: AccountId, before: &Model, operatio
         Err(StoreError::NoMailbox) => Outcome::NoMailbox,
         Err(StoreError::MailboxExists) => Outcome::Exists,
         Err(StoreError::MailboxName) => Outcome::NotAllowed,
+        Err(StoreError::OverQuota(_) | StoreError::LargerThanQuota(_)) => Outcome::OverQuota,
         Err(error) => panic!("{operation:?}: {error}"),
     }
 }
@@ -321,7 +379,9 @@ async fn attempt(
             target.flags = flags_of(*flags);
             let letters = before.letters(octets).into_iter().map(super::message);
             let given = match octets.len() {
-                1 => store.append(letters.into_iter().next().unwrap(), vec![target]).await?,
+                1 => {
+                    store.append_admitted(letters.into_iter().next().unwrap(), vec![(target, Admission::Fits)]).await?
+                }
                 _ => store.append_all(letters.map(|letter| (letter, target.clone())).collect()).await?,
             };
             Ok(Outcome::Uids(given.iter().map(|copy| copy.uid.get()).collect()))
@@ -351,6 +411,10 @@ async fn attempt(
         Operation::Rename(from, to) => store.rename_mailbox(account, from, to).await.map(|()| Outcome::Done),
         Operation::Subscribe(name) => store.subscribe(account, name).await.map(|()| Outcome::Done),
         Operation::Unsubscribe(name) => store.unsubscribe(account, name).await.map(|()| Outcome::Done),
+        Operation::Limit(octets, messages) => {
+            let limits = before.limits_of(*octets, *messages);
+            store.set_account_limits(account, limits).await.map(|()| Outcome::Done)
+        }
     }
 }
 

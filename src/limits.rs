@@ -95,6 +95,9 @@ pub const SWEEP_CONTENTS_AT_ONCE: usize = 256 * 1024;
 /// Contents that are written into one pack again at most; bounds the batch that moves them.
 pub const REPACK_CONTENTS_MAX: usize = 16 * 1024;
 
+/// Objects of which the rest is written into one pack at most.
+pub const REPACK_OBJECTS_MAX: usize = 256;
+
 /// Octets of what an owner's record needs beside the body (trace fields, verdict).
 pub const OWNER_TAG_OCTETS_MAX: usize = 32 * 1024;
 

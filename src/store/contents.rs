@@ -1,8 +1,21 @@
-//! The administrator's view of contents: packing now, verification, figures, rebuilding of locations.
+//! The administrator's view of contents: packing and sweeping now, verification, figures, rebuilding of locations;
+//! and the daily sweep.
 
 use super::{
-    Store, StoreError,
-    blob::{ContentStatistics, Packed, Rebuilt, Verified, VerifyProgress},
+    Inner, Store, StoreError,
+    blob::{ContentExplained, ContentStatistics, Outside, Packed, Rebuilt, Swept, Verified, VerifyProgress},
+    metadata::Table,
+    outbox,
+};
+use crate::{
+    limits,
+    mail::{AccountId, ContentId, MessageNumber},
+};
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
 impl Store {
@@ -16,6 +29,25 @@ impl Store {
         self.inner.blobs.verify(progress).await
     }
 
+    /// Removes what no message names any more, as far as its time has come (P9). Runs once a day by itself.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        self.inner.blobs.sweep(self.outside()).await
+    }
+
+    /// Says what a sweep would do now, and changes nothing.
+    pub async fn sweep_dry(&self) -> Result<Swept, StoreError> {
+        self.inner.blobs.sweep_dry(self.outside()).await
+    }
+
+    /// Says where a content is, who names it and when it would go.
+    pub async fn explain_content(&self, content: ContentId) -> Result<ContentExplained, StoreError> {
+        self.inner.blobs.explain(content, self.outside()).await
+    }
+
+    fn outside(&self) -> Arc<dyn Outside> {
+        Arc::new(Records(Arc::clone(&self.inner)))
+    }
+
     /// Counts contents, octets and objects. Reads every location and no content.
     pub async fn content_statistics(&self) -> Result<ContentStatistics, StoreError> {
         self.inner.blobs.statistics().await
@@ -26,4 +58,47 @@ impl Store {
     pub async fn rebuild_locations(&self) -> Result<Rebuilt, StoreError> {
         self.inner.blobs.rebuild_locations().await
     }
+}
+
+/// What names contents and objects beside the blob layer's own rows.
+struct Records(Arc<Inner>);
+
+impl Outside for Records {
+    fn contents(&self) -> Result<HashSet<ContentId>, StoreError> {
+        outbox::contents(&self.0.engine)
+    }
+
+    fn index_objects(&self) -> Result<HashSet<String>, StoreError> {
+        self.0.indexes.objects()
+    }
+
+    fn has_record(&self, account: AccountId, number: MessageNumber) -> Result<bool, StoreError> {
+        Ok(self.0.engine.get(Table::Record, self.0.place(account).record(number))?.is_some())
+    }
+}
+
+/// Sweeps once a day until `closing` resolves. A sweep under way ends at its next step then.
+pub(super) async fn sweep_daily(inner: Weak<Inner>, closing: impl Future<Output = ()>) {
+    let every = Duration::from_secs(limits::SWEEP_LOOK_SECONDS);
+    let mut closing = std::pin::pin!(closing);
+    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = &mut closing => return,
+            _ = looks.tick() => {}
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        match sweep_if_due(Store { inner }).await {
+            Ok(()) | Err(StoreError::Closing) => {}
+            Err(error) => tracing::warn!(%error, "sweep failed, everything it has not reached stays"),
+        }
+    }
+}
+
+async fn sweep_if_due(store: Store) -> Result<(), StoreError> {
+    if store.inner.blobs.is_sweep_due().await? {
+        store.sweep().await?;
+    }
+    Ok(())
 }

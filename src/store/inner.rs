@@ -3,7 +3,7 @@
 use super::{
     RepeatKey, Settings, Store, StoreError,
     account_state::AccountState,
-    blob::{Blobs, Objects, Secret},
+    blob::{Blobs, Keeping, Objects, Secret},
     cache::Cache,
     index::Indexes,
     key::{self, Place, partition_of},
@@ -61,7 +61,9 @@ impl Inner {
         let engine = Engine::open(&settings.metadata, &settings.path.join("metadata"), settings.cache_octets)?;
         let (secret, partitions) = identity(&engine, &clock, settings.partitions.max(1))?;
         let objects = Objects::open(&settings.objects, &settings.path)?;
-        let blobs = Blobs::open(objects, engine.clone(), &secret, clock.clone());
+        let (generation_seconds, grace_hours) = (settings.generation_seconds, settings.sweep_grace_hours);
+        let keeping = Keeping { generation_seconds, grace_hours };
+        let blobs = Blobs::open(objects, engine.clone(), &secret, clock.clone(), keeping)?;
         let indexes = Indexes::open(engine.clone(), blobs.clone())?;
         Ok(Self {
             clock,

@@ -55,7 +55,10 @@ use bytes::Bytes;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::Directory;
-pub use blob::{ContentStatistics, Damage, MemoryObjects, ObjectsAt, Packed, Rebuilt, Verified, VerifyProgress};
+pub use blob::{
+    ContentExplained, ContentFate, ContentPlace, ContentStatistics, Damage, MemoryObjects, ObjectPlace, ObjectsAt,
+    Packed, Rebuilt, Swept, Verified, VerifyProgress,
+};
 pub use changes::Watch;
 pub use index::IndexStatistics;
 pub use mailbox::{MailboxStatus, Row, Snapshot};

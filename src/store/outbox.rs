@@ -10,7 +10,7 @@ use super::{
     append::{Copy, Letter, append_copies},
     failpoint,
     index::Indexes,
-    metadata::{Batch, Table},
+    metadata::{Batch, Engine, Table},
     quota::Admission,
     record::StoredRecord,
     repeat,
@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     limits,
-    mail::{AccountId, DeliveryId, Flag, MailboxId},
+    mail::{AccountId, ContentId, DeliveryId, Flag, MailboxId},
     message::{self, Analysis},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tracing::error;
 
 /// Version of a row's encoding; its first octet.
@@ -215,17 +215,34 @@ impl Pending {
     }
 }
 
-/// Finishes every delivery that a crash left in the outbox, and returns how many. One that cannot be
-/// finished stays for the next start, and keeps no other from being finished.
-pub(super) async fn finish_all(store: &Store) -> Result<usize, StoreError> {
+/// Contents that deliveries under way will name, whoever has removed their first copies meanwhile.
+pub(super) fn contents(engine: &Engine) -> Result<HashSet<ContentId>, StoreError> {
+    let mut contents = HashSet::new();
+    for row in deliveries(engine)?.values() {
+        let damaged = || StoreError::Damaged("an outbox row".to_owned());
+        let delivery = Delivery::decode(row).ok_or_else(damaged)?;
+        let record = StoredRecord::decode(&delivery.record.into()).ok_or_else(damaged)?;
+        contents.extend(record.manifest.contents());
+    }
+    Ok(contents)
+}
+
+/// The rows of deliveries, chunks put together.
+fn deliveries(engine: &Engine) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
     let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    store.inner.engine.scan_prefix(Table::Outbox, b"d", |key, chunk| {
+    engine.scan_prefix(Table::Outbox, b"d", |key, chunk| {
         let delivery = key.get(..key.len().saturating_sub(2)).unwrap_or_default().to_vec();
         rows.entry(delivery).or_default().extend_from_slice(chunk);
         true
     })?;
+    Ok(rows)
+}
+
+/// Finishes every delivery that a crash left in the outbox, and returns how many. One that cannot be
+/// finished stays for the next start, and keeps no other from being finished.
+pub(super) async fn finish_all(store: &Store) -> Result<usize, StoreError> {
     let mut finished = 0;
-    for octets in rows.values() {
+    for octets in deliveries(&store.inner.engine)?.values() {
         match finish(store, octets).await {
             Ok(()) => finished += 1,
             Err(error) => error!(%error, "a delivery that a crash left could not be finished"),

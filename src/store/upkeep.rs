@@ -1,7 +1,7 @@
 //! What runs beside the callers, and what an administrator asks of the store.
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, contents,
     index::{self, IndexStatistics},
     inner::Inner,
     key::Place,
@@ -47,9 +47,12 @@ impl Store {
     pub(super) fn start_upkeep(&self, pack_after: Duration) -> Result<(), StoreError> {
         let (closing, closed) = watch::channel(());
         let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(closed.clone()));
+        let sweeper = contents::sweep_daily(Arc::downgrade(&self.inner), is_closed(closed.clone()));
         let repeats = forget_old_repeats(Arc::downgrade(&self.inner), closed);
-        *self.inner.tasks.lock() =
-            Tasks { closing: Some(closing), running: vec![work::spawn(packer), work::spawn(repeats)] };
+        *self.inner.tasks.lock() = Tasks {
+            closing: Some(closing),
+            running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(repeats)],
+        };
         self.inner.indexes.start(Arc::new(Source(Arc::downgrade(&self.inner))))
     }
 
@@ -57,6 +60,7 @@ impl Store {
     pub(super) async fn stop_upkeep(&self) {
         let Tasks { closing, running } = std::mem::take(&mut *self.inner.tasks.lock());
         drop(closing);
+        self.inner.blobs.stop_sweeping();
         for task in running {
             // One that panicked has left everything as it was; the next start goes on.
             let _ = task.await;

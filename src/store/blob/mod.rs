@@ -14,10 +14,13 @@
 //! the delivery. Large: an object, then its staged location in the batch. Then the packer: a pack (or, over
 //! 1 MiB, the staged object itself) and its settled location. Formats: `rows`, `pack`.
 //!
-//! RFC 2045 §6.8 (base64). Not implemented: the sweep of contents without references.
+//! What no message names any more goes by the `sweep`, and with it objects that a crash has left.
+//!
+//! RFC 2045 §6.8 (base64).
 
 mod dictionary;
 mod frame;
+mod generation;
 mod layout;
 mod manifest;
 mod objects;
@@ -29,6 +32,7 @@ mod rebuild;
 mod rows;
 mod split;
 mod statistics;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -39,17 +43,28 @@ use super::{
 };
 use crate::{
     clock::{Clock, UnixMillis},
-    limits::{PACK_OCTETS_MIN, PACK_WAIT_MILLIS},
+    limits::{PACK_OCTETS_MIN, PACK_WAIT_MILLIS, SWEEP_EVERY_SECONDS},
     mail::{AccountId, ContentId, MailboxId, MessageNumber},
     message::Part,
 };
 use bytes::Bytes;
 use frame::Frames;
+use generation::Generations;
 use parking_lot::Mutex;
 use read::blocking;
 use rows::{OwnedBody, PackRow, owner_key};
 use split::Splitter;
-use std::{ops::Range, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use sweep::Grace;
 use tracing::warn;
 
 pub(super) use manifest::Manifest;
@@ -58,6 +73,8 @@ pub use objects::{MemoryObjects, ObjectsAt};
 pub use rebuild::Rebuilt;
 pub(super) use split::Split;
 pub use statistics::ContentStatistics;
+pub(super) use sweep::Outside;
+pub use sweep::{ContentExplained, ContentFate, ContentPlace, ObjectPlace, Swept};
 pub use verify::{Damage, Verified, VerifyProgress};
 
 /// Whose message a body is. It is packed beside the body, so that a lost metadata store can be made
@@ -115,6 +132,15 @@ impl Packed {
     }
 }
 
+/// How long contents without a reference are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keeping {
+    /// The window of one generation.
+    pub(super) generation_seconds: u64,
+    /// From the sweep that found a content without a reference to the one that may remove it.
+    pub(super) grace_hours: u64,
+}
+
 /// Contents of the installation. Clones share them.
 #[derive(Clone)]
 pub(super) struct Blobs(Arc<Shared>);
@@ -125,31 +151,48 @@ struct Shared {
     namer: Namer,
     frames: Frames,
     clock: Clock,
+    generations: Generations,
+    /// How long what is not needed any more is kept.
+    grace: Grace,
     /// Held by whoever writes settled locations.
     packing: tokio::sync::Mutex<()>,
+    /// Held by a sweep.
+    sweeping: tokio::sync::Mutex<()>,
+    /// Set once the store closes: a sweep under way ends.
+    closing: AtomicBool,
     /// When the packer first saw fresh contents that were not worth a pack.
     waiting_since: Mutex<Option<UnixMillis>>,
 }
 
 impl Blobs {
     /// Opens the contents in `objects`; the engine's lock on the store must be held already.
-    pub(super) fn open(objects: Objects, engine: Engine, secret: &Secret, clock: Clock) -> Self {
-        Self(Arc::new(Shared {
+    pub(super) fn open(
+        objects: Objects,
+        engine: Engine,
+        secret: &Secret,
+        clock: Clock,
+        keeping: Keeping,
+    ) -> Result<Self, StoreError> {
+        Ok(Self(Arc::new(Shared {
+            generations: Generations::open(&engine, keeping.generation_seconds)?,
+            grace: Grace::hours(keeping.grace_hours),
             engine,
             objects,
             namer: Namer(secret.clone()),
             frames: Frames::default(),
             clock,
             packing: tokio::sync::Mutex::new(()),
+            sweeping: tokio::sync::Mutex::new(()),
+            closing: AtomicBool::new(false),
             waiting_since: Mutex::new(None),
-        }))
+        })))
     }
 
     /// Splits a body (CPU only). A base64 part of `limits::DECODED_PART_OCTETS_MIN` or more is kept
     /// decoded where encoding it again gives the same octets.
     pub(super) fn split(&self, raw: &Bytes, root: &Part) -> Split {
-        let Shared { namer, frames, clock, .. } = self.0.as_ref();
-        Splitter { namer, frames, clock }.split(raw, root)
+        let Shared { namer, frames, .. } = self.0.as_ref();
+        Splitter { namer, frames, new_name: &|| self.0.new_pack_name() }.split(raw, root)
     }
 
     /// Writes the large contents to staged objects, durably. Nothing refers to them yet.
@@ -168,7 +211,7 @@ impl Blobs {
         split.fresh.iter().for_each(|content| rows::put_fresh(content, batch));
         for object in &split.staged {
             object.locations.iter().for_each(|location| location.stage(batch));
-            PackRow { octets: object.octets, left: object.locations.len() as u32 }.put(object.name, batch);
+            PackRow::new(object.octets, &object.locations).put(object.name, batch);
         }
         self.add_owners(&split.manifest, owners, batch)
     }
@@ -229,6 +272,38 @@ impl Blobs {
         let packed = self.0.pack_all().await?;
         *self.0.waiting_since.lock() = None;
         Ok(packed)
+    }
+
+    /// Removes what no message names, as far as its time has come.
+    pub(super) async fn sweep(&self, outside: Arc<dyn Outside>) -> Result<Swept, StoreError> {
+        self.0.sweep(outside).await
+    }
+
+    /// Says what a sweep would do now.
+    pub(super) async fn sweep_dry(&self, outside: Arc<dyn Outside>) -> Result<Swept, StoreError> {
+        self.0.sweep_dry(outside).await
+    }
+
+    /// Whether a day has gone by since the last sweep.
+    pub(super) async fn is_sweep_due(&self) -> Result<bool, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let last = blocking(move || shared.last_sweep()).await?;
+        let now = self.0.clock.now().seconds();
+        Ok(last.is_none_or(|last| now - last.seconds() >= SWEEP_EVERY_SECONDS))
+    }
+
+    /// Ends a sweep that is under way at its next step, for good.
+    pub(super) fn stop_sweeping(&self) {
+        self.0.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Says where a content is, who names it and when it would go.
+    pub(super) async fn explain(
+        &self,
+        content: ContentId,
+        outside: Arc<dyn Outside>,
+    ) -> Result<ContentExplained, StoreError> {
+        self.0.explain(content, outside).await
     }
 
     /// Reads every content and lists the damage. `progress` is called after each.

@@ -112,9 +112,9 @@ impl Shared {
     async fn source(self: &Arc<Self>, content: Named) -> Result<Source, StoreError> {
         let shared = Arc::clone(self);
         let (settled, fresh, staged) = blocking(move || shared.places(content)).await?;
-        let current = PackName::generation_of(self.clock.now());
+        let now = self.clock.now();
         let move_to = match (&settled, staged.first()) {
-            (Some(settled), _) if settled.pack.generation.saturating_add(1) >= current => Move::None,
+            (Some(settled), _) if self.generations.may_link(settled.pack.generation, now) => Move::None,
             (_, Some(sole)) if content.octets > SOLE_CONTENT_OCTETS_MIN => Move::Settle(*sole),
             (_, Some(staged)) => Move::Copy(self.whole_content(staged).await?),
             (Some(settled), None) if !fresh => Move::Copy(self.whole_content(settled).await?),
@@ -131,7 +131,7 @@ impl Shared {
     }
 
     /// A stored content as it is to be written again, its frames verified.
-    async fn whole_content(self: &Arc<Self>, location: &Location) -> Result<Content, StoreError> {
+    pub(super) async fn whole_content(self: &Arc<Self>, location: &Location) -> Result<Content, StoreError> {
         let numbers = 0..frames_of(location.content.octets) as usize;
         let frames = self.stored(location, &numbers).await?;
         let missing = || StoreError::Damaged(format!("{} is missing", location.pack));
@@ -185,10 +185,10 @@ impl Shared {
         Ok(packed)
     }
 
-    async fn put_pack(&self, pack: &Pack, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) async fn put_pack(&self, pack: &Pack, batch: &mut Batch) -> Result<(), StoreError> {
         self.objects.put(&pack.name.to_string(), pack.payload.clone()).await?;
         pack.locations.iter().for_each(|location| location.settle(batch));
-        PackRow { octets: pack.octets, left: pack.locations.len() as u32 }.put(pack.name, batch);
+        PackRow::new(pack.octets, &pack.locations).put(pack.name, batch);
         Ok(())
     }
 
@@ -208,13 +208,10 @@ impl Shared {
         }
         Ok(emptied)
     }
-
-    fn new_pack_name(&self) -> PackName {
-        PackName { generation: PackName::generation_of(self.clock.now()), number: self.clock.random_u64() }
-    }
 }
 
-fn verified(content: Content) -> Result<Content, StoreError> {
+/// The content, once each of its frames is verified.
+pub(super) fn verified(content: Content) -> Result<Content, StoreError> {
     content.frames.iter().enumerate().try_for_each(|(number, frame)| frame.verify(content.name.id, number))?;
     Ok(content)
 }

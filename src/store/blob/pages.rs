@@ -3,7 +3,7 @@
 use super::{
     Shared,
     read::blocking,
-    rows::{OWNER, PACK, SETTLED},
+    rows::{OWNER, PACK, RETIRED, SETTLED, STRAY},
 };
 use crate::store::{
     StoreError,
@@ -34,6 +34,16 @@ impl Pages {
     /// The rows of objects.
     pub(super) fn packs() -> Self {
         Self::new(Table::Location, PACK)
+    }
+
+    /// The objects that wait for their removal.
+    pub(super) fn retired() -> Self {
+        Self::new(Table::Location, RETIRED)
+    }
+
+    /// The objects that no row names.
+    pub(super) fn strays() -> Self {
+        Self::new(Table::Location, STRAY)
     }
 
     /// The owners of bodies that are not packed.

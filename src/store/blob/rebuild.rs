@@ -34,14 +34,16 @@ impl Shared {
     /// hold one, the newest generation wins. Rows of contents in damaged or lost packs are left alone.
     pub(super) async fn rebuild(self: &Arc<Self>) -> Result<Rebuilt, StoreError> {
         let _turn = self.packing.lock().await;
-        let staged = self.staged_packs().await?;
+        let (staged, retired) = (self.staged_packs().await?, self.retired().await?);
         let mut rebuilt = Rebuilt::default();
         let (mut totals, mut messages) = (Totals::default(), HashSet::new());
         let mut names = self.objects.list("packs").await?;
         names.sort();
         for (name, octets) in names {
             // A staged object's rows say more than its index: the packer still has to look at it.
-            let Some(name) = PackName::parse(&name).filter(|name| !staged.contains(name)) else { continue };
+            // A retired one says what has moved or gone.
+            let is_settled = |name: &PackName| !staged.contains(name) && !retired.contains_key(name);
+            let Some(name) = PackName::parse(&name).filter(is_settled) else { continue };
             match self.footer(name).await {
                 Ok(footer) => {
                     count(&footer, &mut totals, &mut messages);
@@ -95,7 +97,7 @@ impl Shared {
                     written += 1;
                 }
             }
-            PackRow { octets, left: footer.locations.len() as u32 }.put(name, &mut batch);
+            PackRow::new(octets, &footer.locations).put(name, &mut batch);
             shared.engine.commit(batch, Durability::Synced)?;
             Ok(written)
         })

@@ -8,12 +8,17 @@
 //! Fresh     01 account:u64 number:u32    → version mailbox date tag manifest  whose message, not yet packed
 //! Location  00 id                        → version kind pack offset stored decoded   where a content is
 //! Location  01 id pack                   → the same                           a staged content, not yet settled
-//! Location  02 pack                      → version octets left:u32            an object; contents it is kept for
-//! System    "blob.packed"                → version messages raw parts part-octets       totals of what was packed
+//! Location  02 pack                      → version octets contents left:u32   an object; octets of its records; contents it is kept for
+//! Location  03 id                        → version time                       since when a content has no reference
+//! Location  04 pack                      → version time                       an object without contents; when it goes
+//! Location  05 object                    → version time                       an object that no row names; since when it is known
+//! System    "blob.packed"                → version messages raw parts part-octets       totals of what packs name
+//! System    "blob.open-from"             → generation:u32                     the first generation that is not closed
+//! System    "blob.swept"                 → version time                       when the last sweep ended
 //! ```
 //!
 //! A content may be fresh and staged several times and have one settled location; whichever is
-//! found first serves. Only the packer writes `Location 00` and removes rows.
+//! found first serves. Only whoever has the packer's turn writes `Location 00` and removes rows.
 
 use super::{
     Owner,
@@ -53,14 +58,6 @@ impl fmt::Display for PackName {
 }
 
 impl PackName {
-    /// Days of one generation.
-    const GENERATION_DAYS: i64 = 30;
-
-    /// The generation that a time is in.
-    pub(super) fn generation_of(time: UnixMillis) -> u32 {
-        u32::try_from(time.seconds().div_euclid(Self::GENERATION_DAYS * 86_400)).unwrap_or(0)
-    }
-
     /// Reads an object's name; `None` where it is no pack's.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let (generation, number) = name.strip_prefix("packs/")?.split_once('/')?;
@@ -70,6 +67,11 @@ impl PackName {
     /// The object that an object's row is about.
     pub(super) fn of_key(key: &[u8]) -> Option<Self> {
         Self::read(&mut key.strip_prefix(&[PACK])?)
+    }
+
+    /// The object that waits for its removal.
+    pub(super) fn of_retired_key(key: &[u8]) -> Option<Self> {
+        Self::read(&mut key.strip_prefix(&[RETIRED])?)
     }
 
     /// The object that a staged content's row names.
@@ -123,6 +125,14 @@ impl Location {
 
     pub(super) fn settle(&self, batch: &mut Batch) {
         batch.put(Table::Location, settled_key(self.content.id), self.encode());
+        // What a sweep noted was about the octets at another place.
+        batch.delete(Table::Location, since_key(self.content.id));
+    }
+
+    /// Forgets a content that is settled here.
+    pub(super) fn forget(&self, batch: &mut Batch) {
+        batch.delete(Table::Location, settled_key(self.content.id));
+        batch.delete(Table::Location, since_key(self.content.id));
     }
 
     pub(super) fn stage(&self, batch: &mut Batch) {
@@ -138,14 +148,28 @@ impl Location {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PackRow {
     pub(super) octets: u64,
+    /// Octets of its records, without head and footer.
+    pub(super) content_octets: u64,
     /// Contents in it that rows name; a staged object goes when none is left.
     pub(super) left: u32,
 }
 
 impl PackRow {
+    /// The row of an object of `octets` that is kept for all that it holds.
+    pub(super) fn new(octets: u64, locations: &[Location]) -> Self {
+        let content_octets = locations.iter().map(|location| location.stored_octets).sum();
+        Self { octets, content_octets, left: locations.len() as u32 }
+    }
+
+    /// Whether less than half of its records' octets are kept.
+    pub(super) fn is_mostly_gone(self, kept_octets: u64) -> bool {
+        kept_octets.saturating_mul(2) < self.content_octets
+    }
+
     pub(super) fn put(self, name: PackName, batch: &mut Batch) {
         let mut out = vec![VERSION];
         out.put_u64(self.octets);
+        out.put_u64(self.content_octets);
         out.put_u32(self.left);
         batch.put(Table::Location, pack_key(name), out);
     }
@@ -153,11 +177,34 @@ impl PackRow {
     pub(super) fn decode(mut row: &[u8]) -> Option<Self> {
         let row = &mut row;
         version(row)?;
-        Some(Self { octets: row.try_get_u64().ok()?, left: row.try_get_u32().ok()? })
+        let (octets, content_octets) = (row.try_get_u64().ok()?, row.try_get_u64().ok()?);
+        Some(Self { octets, content_octets, left: row.try_get_u32().ok()? })
     }
 }
 
-/// Totals over all that the packer has moved; expunged messages stay counted.
+/// A time in a row of its own: since when a content has no reference, when an object goes, since when one is a stray.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since(pub(super) UnixMillis);
+
+impl Since {
+    pub(super) fn put(self, key: impl AsRef<[u8]>, batch: &mut Batch) {
+        batch.put(Table::Location, key, self.encode());
+    }
+
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.put_i64(self.0.0);
+        out
+    }
+
+    pub(super) fn decode(mut row: &[u8]) -> Option<Self> {
+        let row = &mut row;
+        version(row)?;
+        Some(Self(UnixMillis(row.try_get_i64().ok()?)))
+    }
+}
+
+/// Totals over the messages that packs name; an expunged one stays counted until its pack is written again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) messages: u64,
@@ -175,6 +222,16 @@ impl Totals {
         for part in manifest.parts() {
             self.parts += 1;
             self.part_octets += part.octets;
+        }
+    }
+
+    /// Takes a message out.
+    pub(super) fn remove(&mut self, manifest: &Manifest) {
+        self.messages = self.messages.saturating_sub(1);
+        self.raw_octets = self.raw_octets.saturating_sub(manifest.octets());
+        for part in manifest.parts() {
+            self.parts = self.parts.saturating_sub(1);
+            self.part_octets = self.part_octets.saturating_sub(part.octets);
         }
     }
 
@@ -249,6 +306,9 @@ pub(super) const OWNER: u8 = 1;
 pub(super) const SETTLED: u8 = 0;
 pub(super) const STAGED: u8 = 1;
 pub(super) const PACK: u8 = 2;
+pub(super) const SINCE: u8 = 3;
+pub(super) const RETIRED: u8 = 4;
+pub(super) const STRAY: u8 = 5;
 
 /// The key of a fresh frame.
 pub(super) fn frame_key(id: ContentId, number: u32) -> Vec<u8> {
@@ -270,7 +330,25 @@ pub(super) fn settled_key(id: ContentId) -> Vec<u8> {
     id_key(SETTLED, id)
 }
 
-fn staged_key(id: ContentId, pack: PackName) -> Vec<u8> {
+/// The key of the row that says since when a content has no reference.
+pub(super) fn since_key(id: ContentId) -> Vec<u8> {
+    id_key(SINCE, id)
+}
+
+/// The key of an object that waits for its removal.
+pub(super) fn retired_key(name: PackName) -> Vec<u8> {
+    let mut key = vec![RETIRED];
+    name.write(&mut key);
+    key
+}
+
+/// The key of an object that no row names.
+pub(super) fn stray_key(object: &str) -> Vec<u8> {
+    [&[STRAY], object.as_bytes()].concat()
+}
+
+/// The key of a content's location in a staged object.
+pub(super) fn staged_key(id: ContentId, pack: PackName) -> Vec<u8> {
     let mut key = id_key(STAGED, id);
     pack.write(&mut key);
     key

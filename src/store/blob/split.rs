@@ -9,7 +9,6 @@ use super::{
     rows::PackName,
 };
 use crate::{
-    clock::Clock,
     limits::{
         DECODED_PART_OCTETS_MIN, DECODED_PARTS_MAX, FRESH_OCTETS_MAX, SOLE_CONTENT_OCTETS_MIN, STAGED_PART_OCTETS_MIN,
     },
@@ -41,7 +40,8 @@ struct Decoded {
 pub(super) struct Splitter<'a> {
     pub(super) namer: &'a Namer,
     pub(super) frames: &'a Frames,
-    pub(super) clock: &'a Clock,
+    /// Names an object that is written now.
+    pub(super) new_name: &'a dyn Fn() -> PackName,
 }
 
 impl Splitter<'_> {
@@ -94,10 +94,7 @@ impl Splitter<'_> {
     }
 
     fn new_pack(&self) -> PackBuilder {
-        PackBuilder::new(PackName {
-            generation: PackName::generation_of(self.clock.now()),
-            number: self.clock.random_u64(),
-        })
+        PackBuilder::new((self.new_name)())
     }
 }
 

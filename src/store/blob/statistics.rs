@@ -75,8 +75,10 @@ impl Shared {
         let packs = self.pack_rows().await?;
         statistics.packs = packs.len() as u64;
         statistics.stored_octets = statistics.fresh_octets + packs.values().map(|pack| pack.octets).sum::<u64>();
+        let retired = self.retired().await?;
         for (name, octets) in self.objects.list("packs").await? {
-            if PackName::parse(&name).is_none_or(|name| !packs.contains_key(&name)) {
+            let is_known = |name| packs.contains_key(&name) || retired.contains_key(&name);
+            if !PackName::parse(&name).is_some_and(is_known) {
                 statistics.orphans += 1;
                 statistics.orphan_octets += octets;
             }

@@ -8,7 +8,7 @@ use super::{
     super::metadata::{Batch, Durability, Engine, MetadataAt, Table},
     *,
 };
-use crate::message::analyse;
+use crate::{limits::GENERATION_SECONDS, message::analyse};
 use rows::{FRAME, SETTLED, STAGED};
 use std::{fs, path::Path};
 
@@ -25,9 +25,13 @@ struct Contents {
 const START: UnixMillis = UnixMillis(1_767_225_600_000);
 
 fn open(folder: &Path, clock: &Clock) -> (Engine, Blobs) {
+    open_with(folder, clock, Keeping { generation_seconds: GENERATION_SECONDS, grace_hours: 24 })
+}
+
+fn open_with(folder: &Path, clock: &Clock, keeping: Keeping) -> (Engine, Blobs) {
     let engine = Engine::open(&MetadataAt::Folder, &folder.join("metadata"), 8 << 20).unwrap();
     let objects = Objects::open(&ObjectsAt::Folder, folder).unwrap();
-    let blobs = Blobs::open(objects, engine.clone(), &Secret([7; 32]), clock.clone());
+    let blobs = Blobs::open(objects, engine.clone(), &Secret([7; 32]), clock.clone(), keeping).unwrap();
     (engine, blobs)
 }
 
@@ -527,3 +531,5 @@ async fn the_packer_waits_for_a_packs_worth_or_a_day() {
 
 mod corpora;
 mod crash;
+mod model;
+mod sweep;

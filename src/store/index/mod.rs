@@ -32,7 +32,7 @@ use crate::{
 };
 use roaring::RoaringBitmap;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, OnceLock},
 };
 use tail::Text;
@@ -201,6 +201,11 @@ impl Indexes {
             self.0.blobs.delete_object(&name).await?;
         }
         Ok(())
+    }
+
+    /// Every object that a segment row names, of all accounts.
+    pub(super) fn objects(&self) -> Result<HashSet<String>, StoreError> {
+        row::objects(&self.0.engine)
     }
 
     /// Figures of an account's index.

@@ -6,10 +6,11 @@ use crate::{
     store::{
         StoreError,
         key::Place,
-        metadata::{Batch, Table, View},
+        metadata::{Batch, Engine, Table, View},
     },
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// One segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,21 @@ impl SegmentRow {
 /// The folder of an account's bundles.
 pub(super) fn folder(account: AccountId) -> String {
     format!("index/{account}")
+}
+
+/// The objects of every account's segments.
+pub(super) fn objects(engine: &Engine) -> Result<HashSet<String>, StoreError> {
+    let mut objects = HashSet::new();
+    engine.scan_prefix(Table::Segment, b"", |key, _| {
+        let account = key.get(2..).and_then(<[u8]>::split_first_chunk);
+        let named = account.and_then(|(account, id)| {
+            let account = AccountId::new(u64::from_be_bytes(*account))?;
+            Some(format!("{}/{}", folder(account), std::str::from_utf8(id).ok()?))
+        });
+        objects.extend(named);
+        true
+    })?;
+    Ok(objects)
 }
 
 /// An account's segments in a view.

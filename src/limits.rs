@@ -521,3 +521,13 @@ pub const KEY_LOOKUPS_AT_ONCE: usize = 8;
 
 /// Names that a DMARC policy is looked for under (RFC 9989 §4.10).
 pub const DMARC_WALK_MAX: usize = 8;
+
+/// Findings of one check that the doctor lists; the others are counted. People read them.
+pub const DOCTOR_FINDINGS_MAX: usize = 100;
+
+/// Octets of mends that the doctor writes at once; each is right by itself.
+pub const DOCTOR_BATCH_OCTETS: usize = 1024 * 1024;
+
+/// Numbers that an account whose counters are lost passes over: more than anybody gives out between two packs, and
+/// little of 32 bits.
+pub const DOCTOR_NUMBERS_SKIPPED: u64 = 1024 * 1024;

@@ -1,6 +1,6 @@
 //! The way to the tasks: through the running server, or on a store opened here.
 
-use super::{Admin, AdminError, Event, Request, control::Client};
+use super::{Admin, AdminError, Event, Patient, Request, control::Client};
 use crate::config::Config;
 use tokio::sync::mpsc;
 
@@ -10,6 +10,8 @@ pub enum Connection {
     Server(std::path::PathBuf),
     /// Here; no server has the store open.
     Direct(Admin),
+    /// Here, for the doctor alone.
+    Idle(Patient),
 }
 
 impl Connection {
@@ -22,10 +24,20 @@ impl Connection {
         Admin::open(config).await.map(Self::Direct)
     }
 
+    /// Finds the server, or opens the store for the doctor: nothing runs beside it.
+    pub async fn open_idle(config: &Config) -> Result<Self, AdminError> {
+        let socket = config.control_socket();
+        if Client::connect(&socket).await?.is_some() {
+            return Ok(Self::Server(socket));
+        }
+        Patient::open(config).await.map(Self::Idle)
+    }
+
     /// Starts a task.
     pub async fn start(&self, request: Request) -> Result<Running, AdminError> {
         Ok(match self {
             Self::Direct(admin) => Running::Here(admin.start(request)),
+            Self::Idle(patient) => Running::Here(patient.start(request)?),
             Self::Server(socket) => {
                 let gone = || AdminError::Control(socket.clone(), "the server has gone away".to_owned());
                 let client = Client::connect(socket).await?.ok_or_else(gone)?;
@@ -36,8 +48,10 @@ impl Connection {
 
     /// Closes the store, where it was opened here.
     pub async fn close(self) {
-        if let Self::Direct(admin) = self {
-            admin.close().await;
+        match self {
+            Self::Direct(admin) => admin.close().await,
+            Self::Idle(patient) => patient.close().await,
+            Self::Server(_) => {}
         }
     }
 }

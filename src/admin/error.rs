@@ -35,6 +35,15 @@ pub enum AdminError {
     /// The control socket does not answer as it should.
     #[error("control socket {}: {_1}", _0.display())]
     Control(PathBuf, String),
+    /// There is nothing to examine.
+    #[error("{}: there is no store; is --data or server.data right?", .0.display())]
+    NoStore(PathBuf),
+    /// A store that is open for the doctor alone does nothing else.
+    #[error("{0}: the store is open for `doctor` alone")]
+    Idle(&'static str),
+    /// The server that has the store open may not be passed over.
+    #[error("the server is running: stop it first, or mend only what it can (--only locations,index)")]
+    Serving,
     /// Nobody waits for the outcome any more.
     #[error("stopped, since nobody waits for it any more")]
     Stopped,
@@ -70,7 +79,8 @@ impl From<&AdminError> for Failure {
             AdminError::Accounts(error) => accounts_kind(error),
             AdminError::Store(error) | AdminError::Open(_, error) | AdminError::Mailbox(_, error) => store_kind(error),
             AdminError::File(_, error) if error.kind() == io::ErrorKind::NotFound => Kind::NotFound,
-            AdminError::Query(_) => Kind::Refused,
+            AdminError::NoStore(_) => Kind::NotFound,
+            AdminError::Query(_) | AdminError::Serving | AdminError::Idle(_) => Kind::Refused,
             AdminError::File(_, error) if error.kind() == io::ErrorKind::AlreadyExists => Kind::Refused,
             AdminError::ReadBack(_) => Kind::Damaged,
             AdminError::File(..) | AdminError::Corpus(_) | AdminError::Control(..) | AdminError::Stopped => {

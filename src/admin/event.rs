@@ -1,9 +1,10 @@
 //! What a task answers, piece by piece.
 
-use super::{AdminError, Explained, Exported, Failure, Figures, FoundMessage, Imported, Shown};
+use super::{AdminError, Diagnosis, Explained, Exported, Failure, Figures, FoundMessage, Imported, Shown};
 use crate::{
     accounts::Alias,
     mail::{Address, Domain},
+    store::{Check, Remedy},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub enum Stage {
     Verifying,
     /// Indexing.
     Indexing,
+    /// Holding what is derived against what it derives from.
+    Examining,
 }
 
 /// One thing of a list.
@@ -101,6 +104,36 @@ pub enum Item {
         /// What is wrong.
         what: String,
     },
+    /// Something that does not agree with what it derives from.
+    Finding {
+        /// The check that found it.
+        check: Check,
+        /// Whose it is, by address where there is one.
+        account: Option<String>,
+        /// Which row, message, object.
+        place: String,
+        /// What is wrong.
+        what: String,
+        /// What can be done.
+        remedy: Remedy,
+        /// What to do next.
+        next: String,
+    },
+    /// One check of the doctor's.
+    Examined {
+        /// The check.
+        check: Check,
+        /// Things compared.
+        compared: u64,
+        /// What does not agree.
+        wrong: u64,
+        /// What of it was mended.
+        mended: u64,
+        /// What of it nothing in the store can bring back.
+        lost: u64,
+        /// How many findings are listed, harmless ones among them.
+        listed: u64,
+    },
 }
 
 /// What a task has come to.
@@ -151,6 +184,8 @@ pub enum Done {
         /// How many are damaged.
         damaged: u64,
     },
+    /// The store was examined.
+    Examined(Diagnosis),
 }
 
 /// Where a task puts its events. Waits where the receiver is slow.

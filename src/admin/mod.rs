@@ -16,6 +16,7 @@ mod archive;
 mod connect;
 mod control;
 mod date;
+mod doctor;
 mod domain;
 mod error;
 mod event;
@@ -30,10 +31,14 @@ mod spam_model;
 mod statistics;
 mod upkeep;
 
-pub use crate::accounts::{Alias, AliasName};
+pub use crate::{
+    accounts::{Alias, AliasName},
+    store::{Check, Remedy},
+};
 pub use archive::Form;
 pub use connect::{Connection, Running};
 pub use control::Socket;
+pub use doctor::{Deep, Diagnosis, Examination, Patient};
 pub use error::{AdminError, Failure, Kind};
 pub use event::{Done, Event, Item, Progress, Stage};
 pub use export::Exported;
@@ -66,23 +71,8 @@ impl Admin {
 
     /// Starts a task. It stops at its next event where the receiver is dropped.
     pub fn start(&self, request: Request) -> mpsc::Receiver<Event> {
-        let (sender, receiver) = mpsc::channel(limits::CONTROL_EVENTS_WAITING_MAX);
         let admin = self.clone();
-        tokio::spawn(async move {
-            let (task, events) = (request.name(), Events::new(sender));
-            let last = match admin.run(request, &events).await {
-                Ok(done) => {
-                    tracing::info!(task, "task done");
-                    Event::Done(done)
-                }
-                Err(error) => {
-                    tracing::info!(task, %error, "task failed");
-                    Event::Failed(Failure::from(&error))
-                }
-            };
-            events.end(last).await;
-        });
-        receiver
+        start(request.name(), |events| async move { (admin.run(request, &events).await, events) })
     }
 
     async fn run(&self, request: Request, events: &Events) -> Result<Done, AdminError> {
@@ -113,6 +103,31 @@ impl Admin {
             Request::IndexRebuild { account } => upkeep::rebuild_indexes(self, account.as_ref(), events).await,
             Request::BlobVerify => upkeep::verify(self, events).await,
             Request::BlobPack => upkeep::pack(self).await,
+            Request::Doctor(asked) => doctor::of_server(self, &asked, events).await,
         }
     }
+}
+
+/// Starts a task and says at its end what became of it.
+fn start<F>(task: &'static str, run: impl FnOnce(Events) -> F) -> mpsc::Receiver<Event>
+where
+    F: Future<Output = (Result<Done, AdminError>, Events)> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(limits::CONTROL_EVENTS_WAITING_MAX);
+    let running = run(Events::new(sender));
+    crate::work::spawn(async move {
+        let (outcome, events) = running.await;
+        let last = match outcome {
+            Ok(done) => {
+                tracing::info!(task, "task done");
+                Event::Done(done)
+            }
+            Err(error) => {
+                tracing::info!(task, %error, "task failed");
+                Event::Failed(Failure::from(&error))
+            }
+        };
+        events.end(last).await;
+    });
+    receiver
 }

@@ -1,6 +1,6 @@
 //! What can be asked for.
 
-use super::{Form, MessagePlace};
+use super::{Examination, Form, MessagePlace};
 use crate::{
     accounts::{Alias, AliasName},
     mail::{Address, Domain},
@@ -114,6 +114,8 @@ pub enum Request {
     BlobVerify,
     /// Moves what is fresh into packs now.
     BlobPack,
+    /// Holds what is derived against what it derives from, and mends it.
+    Doctor(Examination),
 }
 
 impl Request {
@@ -140,6 +142,7 @@ impl Request {
             Self::IndexRebuild { .. } => "index rebuild",
             Self::BlobVerify => "blob verify",
             Self::BlobPack => "blob pack",
+            Self::Doctor(_) => "doctor",
         }
     }
 }

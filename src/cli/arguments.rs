@@ -143,7 +143,56 @@ pub(super) enum Task {
     Blob(BlobTask),
     /// Count everything
     Stats,
+    /// Find what of the store does not agree with itself, and mend it
+    #[command(after_help = DOCTOR, after_long_help = DOCTOR)]
+    Doctor(DoctorArguments),
 }
+
+#[derive(Args)]
+pub(super) struct DoctorArguments {
+    /// Mend what can be mended; a running server must be stopped first, but for locations and index
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Say what --repair would mend, and change nothing
+    #[arg(long, requires = "repair")]
+    pub(super) dry_run: bool,
+    /// Only these checks
+    #[arg(long, value_delimiter = ',', value_name = "CHECK")]
+    pub(super) only: Vec<CheckArgument>,
+    /// Read every content as well
+    #[arg(long)]
+    pub(super) deep: bool,
+}
+
+/// A check of the doctor's.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum CheckArgument {
+    /// Where contents are, against the indexes of packs
+    Locations,
+    /// Names, headers and blocks of mailboxes, which can be read or not
+    Mailboxes,
+    /// Message records against the rows of mailboxes, and against packs
+    Records,
+    /// Counts of references to contents, against records
+    References,
+    /// Counters of mailboxes and accounts, against rows
+    Counters,
+    /// Text indexes, against records
+    Index,
+    /// Objects, against the rows that name them
+    Objects,
+    /// Contents that messages need, against what is there
+    Contents,
+}
+
+const DOCTOR: &str = "\
+The store keeps some things twice, so that they can be found fast: each is held against what it derives from, and can be
+made again from it. Nothing is changed without --repair. A repair may be stopped and begun again at any time.
+
+Exit codes:
+  0  everything agrees, or was mended
+  5  something does not agree, and was not mended
+and those of every command (postern --help)";
 
 #[derive(Args)]
 pub(super) struct ImportArguments {

@@ -1,6 +1,6 @@
 //! What is printed of a task's answer.
 
-use crate::admin::{Done, Explained, Exported, Figures, FoundMessage, Item, Shown};
+use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, Shown};
 use std::io::{Write as _, stdout};
 
 /// The form of what is printed.
@@ -67,6 +67,15 @@ fn item_text(item: &Item) -> String {
         }
         Item::Skipped { file, reason } => format!("skipped {}: {reason}", file.display()),
         Item::Damage { place, what } => format!("damaged {place}: {what}"),
+        Item::Finding { check, account, place, what, next, .. } => {
+            let account = account.as_deref().unwrap_or("-");
+            format!("{}\t{account}\t{place}\t{what}\t{next}", check.name())
+        }
+        Item::Examined { check, compared, wrong, mended, lost, listed } => {
+            let name = check.name();
+            let unlisted = if wrong > listed { format!("  (the first {listed} are listed)") } else { String::new() };
+            format!("{name:<11}{compared:>10} compared{wrong:>8} wrong{mended:>8} mended{lost:>8} lost{unlisted}")
+        }
         Item::Record { name, kind, data, reason } => format!("; {reason}\n{name}\tIN\t{kind}\t{data}"),
     }
 }
@@ -95,9 +104,18 @@ fn done_text(done: &Done) -> String {
         Done::Rebuilt { accounts, messages } => {
             format!("indexed {} of {} again", count(*messages, "message"), count(*accounts, "account"))
         }
+        Done::Examined(diagnosis) => diagnosis_text(diagnosis),
         Done::Verified { contents, octets, damaged } => {
             format!("read {} ({}); {damaged} damaged", count(*contents, "content"), size(*octets))
         }
+    }
+}
+
+fn diagnosis_text(diagnosis: &Diagnosis) -> String {
+    let Diagnosis { compared, wrong, mended, mendable, lost } = diagnosis;
+    match wrong {
+        0 => format!("{compared} compared; everything agrees"),
+        _ => format!("{compared} compared; {wrong} wrong: {mended} mended, {mendable} can be mended, {lost} lost"),
     }
 }
 

@@ -71,5 +71,6 @@ const fn name(stage: Stage) -> &'static str {
         Stage::Writing => "writing",
         Stage::Verifying => "verifying",
         Stage::Indexing => "indexing",
+        Stage::Examining => "examining",
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     arguments::{
-        AccountTask, AliasTask, BlobTask, DomainTask, DryRun, FormArgument, IndexTask, MessageTask, PlaceArguments,
-        Task,
+        AccountTask, AliasTask, BlobTask, CheckArgument, DoctorArguments, DomainTask, DryRun, FormArgument, IndexTask,
+        MessageTask, PlaceArguments, Task,
     },
     failure::Failed,
     output::Output,
@@ -11,7 +11,9 @@ use super::{
     progress::Bar,
 };
 use crate::{
-    admin::{Alias, Connection, Done, Event, Failure, Form, Kind, MessagePlace, Request, Run},
+    admin::{
+        Alias, Check, Connection, Deep, Done, Event, Examination, Failure, Form, Kind, MessagePlace, Request, Run,
+    },
     config::Config,
 };
 use std::path::{Path, PathBuf};
@@ -19,7 +21,10 @@ use std::path::{Path, PathBuf};
 /// Runs one task and prints what it answers.
 pub(super) async fn run(config: &Config, task: Task, output: Output) -> Result<(), Failed> {
     let request = request(task)?;
-    let connection = Connection::open(config).await?;
+    let connection = match &request {
+        Request::Doctor(_) => Connection::open_idle(config).await?,
+        _ => Connection::open(config).await?,
+    };
     let done = follow(&connection, request, output).await;
     connection.close().await;
     let done = done?;
@@ -27,7 +32,10 @@ pub(super) async fn run(config: &Config, task: Task, output: Output) -> Result<(
     match damaged(&done) {
         0 => Ok(()),
         damaged => {
-            let message = format!("{damaged} damaged; each is named above");
+            let message = match done {
+                Done::Examined(_) => format!("{damaged} things do not agree and were not mended"),
+                _ => format!("{damaged} damaged; each is named above"),
+            };
             Err(Failure { kind: Kind::Damaged, message }.into())
         }
     }
@@ -38,6 +46,7 @@ fn damaged(done: &Done) -> u64 {
     match done {
         Done::Verified { damaged, .. } => *damaged,
         Done::Exported(exported) => exported.damaged,
+        Done::Examined(diagnosis) => diagnosis.left(),
         _ => 0,
     }
 }
@@ -103,6 +112,7 @@ fn request(task: Task) -> Result<Request, Failed> {
         Task::Blob(BlobTask::Verify) => Request::BlobVerify,
         Task::Blob(BlobTask::Pack) => Request::BlobPack,
         Task::Stats => Request::Statistics,
+        Task::Doctor(arguments) => Request::Doctor(arguments.examination()),
     })
 }
 
@@ -120,6 +130,32 @@ impl FormArgument {
             Self::Mbox => Form::Mbox,
             Self::Maildir => Form::Maildir,
             Self::Eml => Form::Eml,
+        }
+    }
+}
+
+impl DoctorArguments {
+    fn examination(self) -> Examination {
+        let run = if self.dry_run { Run::Dry } else { Run::Really };
+        Examination {
+            only: self.only.into_iter().map(CheckArgument::check).collect(),
+            deep: if self.deep { Deep::Yes } else { Deep::No },
+            repair: self.repair.then_some(run),
+        }
+    }
+}
+
+impl CheckArgument {
+    fn check(self) -> Check {
+        match self {
+            Self::Locations => Check::Locations,
+            Self::Mailboxes => Check::Mailboxes,
+            Self::Records => Check::Records,
+            Self::References => Check::References,
+            Self::Counters => Check::Counters,
+            Self::Index => Check::Index,
+            Self::Objects => Check::Objects,
+            Self::Contents => Check::Contents,
         }
     }
 }

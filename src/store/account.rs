@@ -20,8 +20,8 @@ fn removal(account: AccountId) -> Vec<u8> {
     [REMOVAL, &account.get().to_be_bytes()].concat()
 }
 
-/// What every account begins with.
-const FIRST_MAILBOXES: [(&str, Option<SpecialUse>); 6] = [
+/// What every account begins with; the ids of these mailboxes are 1 to 6.
+pub(super) const FIRST_MAILBOXES: [(&str, Option<SpecialUse>); 6] = [
     ("INBOX", None),
     ("Archive", Some(SpecialUse::Archive)),
     ("Drafts", Some(SpecialUse::Drafts)),

@@ -32,15 +32,36 @@ pub(super) struct AccountState {
     names: Arc<Names>,
 }
 
+/// What the counters' row keeps: the next of each number, none of which was ever given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Counters {
-    next_modseq: u64,
-    next_number: u32,
-    next_mailbox: u64,
-    last_uid_validity: u32,
-    usage: Usage,
+pub(super) struct Counters {
+    pub(super) next_modseq: u64,
+    pub(super) next_number: u32,
+    pub(super) next_mailbox: u64,
+    pub(super) last_uid_validity: u32,
+    pub(super) usage: Usage,
     /// The highest warning that its owner has had and that still holds, in percent; 0 for none.
-    warned: u8,
+    pub(super) warned: u8,
+}
+
+impl Counters {
+    /// An account's before anything was made in it.
+    pub(super) const FIRST: Self = Self {
+        next_modseq: 1,
+        next_number: 1,
+        next_mailbox: 1,
+        last_uid_validity: 0,
+        usage: Usage { octets: 0, messages: 0 },
+        warned: 0,
+    };
+
+    pub(super) fn encode(self) -> Vec<u8> {
+        postcard::to_extend(&self, vec![VERSION]).expect("numbers always encode")
+    }
+
+    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
+        postcard::from_bytes(octets.strip_prefix(&[VERSION])?).ok()
+    }
 }
 
 /// Mailboxes by name, and subscribed names.
@@ -63,7 +84,7 @@ impl Named {
         postcard::to_extend(&(self.id.get(), self.special_use), vec![VERSION]).expect("numbers always encode")
     }
 
-    fn decode(octets: &[u8]) -> Option<Self> {
+    pub(super) fn decode(octets: &[u8]) -> Option<Self> {
         let (id, special_use) = postcard::from_bytes::<(u64, _)>(octets.strip_prefix(&[VERSION])?).ok()?;
         Some(Self { id: MailboxId::new(id)?, special_use })
     }
@@ -100,28 +121,19 @@ impl Names {
 
 impl AccountState {
     pub(super) fn new() -> Self {
-        let counters = Counters {
-            next_modseq: 1,
-            next_number: 1,
-            next_mailbox: 1,
-            last_uid_validity: 0,
-            usage: Usage::default(),
-            warned: 0,
-        };
-        Self { counters, limits: AccountLimits::default(), names: Arc::default() }
+        Self { counters: Counters::FIRST, limits: AccountLimits::default(), names: Arc::default() }
     }
 
     /// The counters' row.
     pub(super) fn encode_counters(&self) -> Vec<u8> {
-        postcard::to_extend(&self.counters, vec![VERSION]).expect("numbers always encode")
+        self.counters.encode()
     }
 
     /// Reads an account as a view shows it; with the octets of its counters' row.
     fn load(view: &View<'_>, place: Place) -> Result<(Self, Bytes), StoreError> {
         let damaged = || StoreError::Damaged(format!("the rows of account {}", place.account));
         let row = view.get(Table::Mailbox, place.counters())?.ok_or(StoreError::NoAccount)?;
-        let counters =
-            row.strip_prefix(&[VERSION]).and_then(|row| postcard::from_bytes(row).ok()).ok_or_else(damaged)?;
+        let counters = Counters::decode(&row).ok_or_else(damaged)?;
         let limits = match view.get(Table::Mailbox, place.limits())? {
             Some(row) => AccountLimits::decode(&row).ok_or_else(damaged)?,
             None => AccountLimits::default(),

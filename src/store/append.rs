@@ -276,7 +276,7 @@ fn append_copy(transaction: &mut Transaction<'_>, letter: &Letter, target: &Targ
     Ok(Appended { account, mailbox, uid_validity, uid: row.uid, number, modseq, repeated: false })
 }
 
-fn day_of(seconds: i64) -> i32 {
+pub(super) fn day_of(seconds: i64) -> i32 {
     i32::try_from(seconds.div_euclid(86_400)).unwrap_or(0)
 }
 

@@ -82,6 +82,17 @@ impl Block {
         octets
     }
 
+    /// Reads the rows whose second value is lost: without flags and keywords, changed at `modseq`.
+    pub(super) fn salvage(block: u32, fixed: &[u8], modseq: ModSeq) -> Option<Self> {
+        let mut variable = vec![VERSION];
+        for number in 0..UIDS {
+            let by = if number == 0 { i64::try_from(modseq.get()).ok()? } else { 0 };
+            put_signed(&mut variable, by);
+            variable.extend([0, 0]);
+        }
+        take_rows(block, fixed, &mut &*variable).map(Self::new)
+    }
+
     /// Reads both values.
     pub(super) fn read(block: u32, fixed: &[u8], variable: &[u8]) -> Result<Self, StoreError> {
         rows(block, fixed, variable).map(Self::new).ok_or_else(|| StoreError::Damaged(format!("block {block} of rows")))
@@ -95,8 +106,14 @@ struct Before {
     modseq: i64,
 }
 
-fn rows(block: u32, fixed: &[u8], variable: &[u8]) -> Option<Vec<Row>> {
-    let (mut fixed, mut variable) = (fixed.strip_prefix(&[VERSION])?, variable.strip_prefix(&[VERSION])?);
+fn rows(block: u32, fixed: &[u8], mut variable: &[u8]) -> Option<Vec<Row>> {
+    let rows = take_rows(block, fixed, &mut variable)?;
+    variable.is_empty().then_some(rows)
+}
+
+/// Reads as many rows as the first value has, and takes their part off the second.
+fn take_rows(block: u32, fixed: &[u8], rest: &mut &[u8]) -> Option<Vec<Row>> {
+    let (mut fixed, mut variable) = (fixed.strip_prefix(&[VERSION])?, rest.strip_prefix(&[VERSION])?);
     let (mut rows, mut before) = (Vec::with_capacity(UIDS as usize), Before::default());
     while !fixed.is_empty() {
         let uid = block.checked_mul(UIDS)?.checked_add(u32::try_from(take(&mut fixed)?).ok()?)?;
@@ -106,8 +123,8 @@ fn rows(block: u32, fixed: &[u8], variable: &[u8]) -> Option<Vec<Row>> {
         let sent_day = internal.div_euclid(86_400).checked_add(take_signed(&mut fixed)?)?;
         let saved = internal.checked_add(take_signed(&mut fixed)?)?;
         let modseq = before.modseq.checked_add(take_signed(&mut variable)?)?;
-        let (flags, rest) = variable.split_first()?;
-        variable = rest;
+        let (flags, behind) = variable.split_first()?;
+        variable = behind;
         rows.push(Row {
             uid: Uid::new(uid)?,
             number: MessageNumber::new(u32::try_from(number).ok()?)?,
@@ -121,7 +138,8 @@ fn rows(block: u32, fixed: &[u8], variable: &[u8]) -> Option<Vec<Row>> {
         });
         before = Before { number, internal, modseq };
     }
-    variable.is_empty().then_some(rows)
+    *rest = variable;
+    Some(rows)
 }
 
 #[cfg(test)]
@@ -151,6 +169,15 @@ mod tests {
             let rows = rows.into_iter().map(|(low, row)| Row { uid: Uid::new(7 * UIDS + low).unwrap(), ..row }).collect();
             let block = Block::new(rows);
             prop_assert_eq!(Block::read(7, &block.fixed(), &block.variable()).unwrap(), block);
+        }
+
+        #[test]
+        fn what_never_changes_reads_back_alone(rows in proptest::collection::btree_map(0..UIDS, row(), 0..40)) {
+            let rows = rows.into_iter().map(|(low, row)| Row { uid: Uid::new(7 * UIDS + low).unwrap(), ..row }).collect();
+            let (block, modseq) = (Block::new(rows), ModSeq::new(77).unwrap());
+            let bare = |row: &Row| Row { modseq, flags: SystemFlags(0), keywords: 0, ..*row };
+            let expected: Vec<Row> = block.rows.iter().map(bare).collect();
+            prop_assert_eq!(Block::salvage(7, &block.fixed(), modseq).unwrap().rows, expected);
         }
 
         #[test]

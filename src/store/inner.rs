@@ -94,6 +94,11 @@ impl Inner {
         self.writers.lock().partitions.get(usize::from(number)).cloned().ok_or(StoreError::Closing)
     }
 
+    /// Whether no writer runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.writers.lock().partitions.is_empty()
+    }
+
     /// The writer that forgets a delivery: any will do, as long as it is always the same.
     pub(super) fn partition_of_repeat(&self, repeat: RepeatKey) -> Result<Arc<Partition>, StoreError> {
         self.partition(u16::from(repeat.0.first().copied().unwrap_or(0)) % self.partitions)

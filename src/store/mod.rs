@@ -32,6 +32,7 @@ mod partition;
 mod quota;
 mod read;
 mod record;
+mod recovery;
 mod release;
 mod repeat;
 mod search;
@@ -67,6 +68,7 @@ pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
 pub use names::{MailboxEntry, SpecialUse};
 pub use quota::{AccountLimits, Admission, Excess, Limit, Quota, QuotaPolicy, ResourceLimits, Usage};
 pub use read::MessageRecord;
+pub use recovery::{Check, Depth, ExamineProgress, Examined, Finding, Mode, Plan, Remedy};
 pub use search::{Hit, Scope, SearchKey};
 pub use upkeep::Statistics;
 
@@ -236,6 +238,18 @@ impl Store {
         }
         store.start_upkeep(pack_after)?;
         Ok(store)
+    }
+
+    /// Opens the store for looking at it and mending it ([`Store::examine`]): nothing runs beside the caller, and
+    /// nothing can be written but mends.
+    pub async fn open_idle(settings: Settings, clock: Clock) -> Result<Self, StoreError> {
+        let inner = off_the_reactor(move || Inner::open(&settings, clock)).await??;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether nothing writes but mends ([`Store::open_idle`]).
+    pub fn is_idle(&self) -> bool {
+        self.inner.is_idle()
     }
 
     /// Stops taking writes, waits for those under way, the packer's and index workers' current jobs.

@@ -34,7 +34,8 @@ pub(super) fn rows(numbers: &[MessageNumber]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-fn read(value: &[u8]) -> Option<Vec<MessageNumber>> {
+/// The messages that a row names; `None` where it is damaged.
+pub(super) fn read(value: &[u8]) -> Option<Vec<MessageNumber>> {
     let mut rest = value.strip_prefix(&[VERSION])?;
     let (mut numbers, mut number) = (Vec::new(), 0_i64);
     while !rest.is_empty() {

@@ -53,6 +53,11 @@ impl Store {
             closing: Some(closing),
             running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(repeats)],
         };
+        self.start_indexes()
+    }
+
+    /// Starts the index workers.
+    pub(super) fn start_indexes(&self) -> Result<(), StoreError> {
         self.inner.indexes.start(Arc::new(Source(Arc::downgrade(&self.inner))))
     }
 

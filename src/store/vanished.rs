@@ -36,7 +36,7 @@ fn row(ranges: &[&[Uid]]) -> Vec<u8> {
 }
 
 /// Adds the UIDs of a row; `None` where it is damaged.
-fn read(value: &[u8], uids: &mut Vec<Uid>) -> Option<()> {
+pub(super) fn read(value: &[u8], uids: &mut Vec<Uid>) -> Option<()> {
     let mut rest = value.strip_prefix(&[VERSION])?;
     let mut behind = 0_u64;
     while !rest.is_empty() {

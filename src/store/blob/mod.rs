@@ -29,6 +29,7 @@ mod packer;
 mod pages;
 mod read;
 mod rebuild;
+mod recover;
 mod rows;
 mod split;
 mod statistics;
@@ -52,7 +53,7 @@ use frame::Frames;
 use generation::Generations;
 use parking_lot::Mutex;
 use read::blocking;
-use rows::{OwnedBody, PackRow, owner_key};
+use rows::{PackRow, owner_key};
 use split::Splitter;
 use std::{
     ops::Range,
@@ -71,6 +72,8 @@ pub(super) use manifest::Manifest;
 pub(super) use objects::Objects;
 pub use objects::{MemoryObjects, ObjectsAt};
 pub use rebuild::Rebuilt;
+pub(super) use recover::{LocationReport, has_place};
+pub(super) use rows::OwnedBody;
 pub(super) use split::Split;
 pub use statistics::ContentStatistics;
 pub(super) use sweep::Outside;
@@ -193,6 +196,11 @@ impl Blobs {
     pub(super) fn split(&self, raw: &Bytes, root: &Part) -> Split {
         let Shared { namer, frames, .. } = self.0.as_ref();
         Splitter { namer, frames, new_name: &|| self.0.new_pack_name() }.split(raw, root)
+    }
+
+    /// The name of a content.
+    pub(super) fn name(&self, octets: &[u8]) -> ContentId {
+        self.0.namer.name(octets)
     }
 
     /// Writes the large contents to staged objects, durably. Nothing refers to them yet.

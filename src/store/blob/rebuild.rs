@@ -3,8 +3,9 @@
 use super::{
     Shared,
     pack::{END_OCTETS, End, Footer},
+    pages::Pages,
     read::blocking,
-    rows::{Location, PackName, PackRow, STAGED, Totals, settled_key},
+    rows::{Location, PackName, PackRow, STAGED, Totals, id_of_key, settled_key},
 };
 use crate::{
     mail::{AccountId, MessageNumber},
@@ -39,6 +40,8 @@ impl Shared {
         let (mut totals, mut messages) = (Totals::default(), HashSet::new());
         let mut names = self.objects.list("packs").await?;
         names.sort();
+        let there: HashSet<PackName> = names.iter().filter_map(|(name, _)| PackName::parse(name)).collect();
+        let there = Arc::new(there);
         for (name, octets) in names {
             // A staged object's rows say more than its index: the packer still has to look at it.
             // A retired one says what has moved or gone.
@@ -47,7 +50,7 @@ impl Shared {
             match self.footer(name).await {
                 Ok(footer) => {
                     count(&footer, &mut totals, &mut messages);
-                    rebuilt.locations += self.relocate(name, octets, footer).await?;
+                    rebuilt.locations += self.relocate(name, octets, footer, &there).await?;
                 }
                 Err(StoreError::Damaged(what)) => {
                     warn!(%what, "locations not rebuilt from this pack");
@@ -58,8 +61,24 @@ impl Shared {
             rebuilt.packs += 1;
         }
         rebuilt.messages = totals.messages;
+        self.drop_unreadable().await?;
         self.commit_totals(totals).await?;
         Ok(rebuilt)
+    }
+
+    /// Removes locations that cannot be read and that no pack had better ones for: they say nothing.
+    async fn drop_unreadable(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut pages = Pages::settled();
+        while let Some(rows) = self.page(&mut pages).await? {
+            let is_bad = |key: &[u8], row: &[u8]| id_of_key(key).is_none_or(|id| Location::decode(id, row).is_err());
+            let mut batch = Batch::default();
+            rows.iter().filter(|(key, row)| is_bad(key, row)).for_each(|(key, _)| batch.delete(Table::Location, key));
+            let shared = Arc::clone(self);
+            if !batch.is_empty() {
+                blocking(move || shared.engine.commit(batch, Durability::Synced)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn commit_totals(self: &Arc<Self>, totals: Totals) -> Result<(), StoreError> {
@@ -86,13 +105,19 @@ impl Shared {
     }
 
     /// Writes the locations of one pack, those left out that a newer pack has.
-    async fn relocate(self: &Arc<Self>, name: PackName, octets: u64, footer: Footer) -> Result<u64, StoreError> {
-        let shared = Arc::clone(self);
+    async fn relocate(
+        self: &Arc<Self>,
+        name: PackName,
+        octets: u64,
+        footer: Footer,
+        there: &Arc<HashSet<PackName>>,
+    ) -> Result<u64, StoreError> {
+        let (shared, there) = (Arc::clone(self), Arc::clone(there));
         blocking(move || {
             let mut batch = Batch::default();
             let mut written = 0;
             for location in &footer.locations {
-                if !shared.has_newer(location)? {
+                if !shared.has_newer(location, &there)? {
                     location.settle(&mut batch);
                     written += 1;
                 }
@@ -104,13 +129,13 @@ impl Shared {
         .await
     }
 
-    fn has_newer(&self, location: &Location) -> Result<bool, StoreError> {
+    fn has_newer(&self, location: &Location, there: &HashSet<PackName>) -> Result<bool, StoreError> {
         let row = self.engine.get(Table::Location, settled_key(location.content.id))?;
         let now = row.and_then(|row| Location::decode(location.content.id, &row).ok());
-        Ok(now.is_some_and(|now| now.pack.generation > location.pack.generation))
+        Ok(now.is_some_and(|now| now.pack.generation > location.pack.generation && there.contains(&now.pack)))
     }
 
-    async fn staged_packs(self: &Arc<Self>) -> Result<HashSet<PackName>, StoreError> {
+    pub(super) async fn staged_packs(self: &Arc<Self>) -> Result<HashSet<PackName>, StoreError> {
         let shared = Arc::clone(self);
         blocking(move || {
             let mut staged = HashSet::new();

@@ -264,9 +264,9 @@ impl Totals {
 
 /// A message as packs keep it: all that a record is made from again, but flags and moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OwnedBody {
-    pub(super) owner: Owner,
-    pub(super) manifest: Manifest,
+pub(in crate::store) struct OwnedBody {
+    pub(in crate::store) owner: Owner,
+    pub(in crate::store) manifest: Manifest,
 }
 
 impl OwnedBody {

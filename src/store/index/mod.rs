@@ -12,6 +12,7 @@
 mod build;
 mod bundle;
 mod query;
+mod recover;
 mod row;
 mod schema;
 mod segments;

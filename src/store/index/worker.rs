@@ -13,6 +13,7 @@ use super::{
 use crate::{
     limits,
     mail::{AccountId, MessageNumber},
+    message::SearchText,
     store::{
         StoreError, failpoint,
         key::{Place, end_of},
@@ -304,8 +305,19 @@ pub(super) async fn rebuild(indexes: &Indexes, place: Place, numbers: &[MessageN
     for group in numbers.chunks(limits::INDEX_SEGMENT_MESSAGES) {
         let mut batch = Batch::default();
         for number in group {
-            let Some(text) = indexes.source()?.text(place.account, *number).await? else { continue };
+            let text = match indexes.source()?.text(place.account, *number).await {
+                Ok(Some(text)) => text,
+                Ok(None) => continue,
+                // Nothing can be found in it until it is brought back; the others can.
+                Err(StoreError::Damaged(what)) => {
+                    tracing::warn!(account = %place.account, %number, %what, "a damaged message is indexed without text");
+                    SearchText::default()
+                }
+                Err(other) => return Err(other),
+            };
             let value = Indexes::tail_value(&text);
+            let key = Indexes::tail_key(place, *number);
+            batch.delete_range(Table::Tail, &key, end_of(key.clone()));
             for (index, chunk) in (0_u16..).zip(value.chunks(limits::VALUE_OCTETS_MAX)) {
                 batch.put(Table::Tail, [&*Indexes::tail_key(place, *number), &index.to_be_bytes()].concat(), chunk);
             }

@@ -271,6 +271,10 @@ pub const CHANGE_LOG_ROWS_MAX: u32 = 10_000;
 /// has senders give up after four or five days).
 pub const REPEAT_DAYS: i64 = 7;
 
+/// Days for which deleted mail and removed accounts can be brought back. Longer than a holiday weekend, shorter than
+/// most laws let deleted mail be kept.
+pub const UNDELETE_DAYS_DEFAULT: u32 = 14;
+
 /// Seconds between two sweeps of remembered deliveries that are too old.
 pub const REPEAT_SWEEP_SECONDS: u64 = 3600;
 /// Octets of one IMAP command with its literals, the message of an APPEND left out (RFC 7162 §4 asks

@@ -16,3 +16,4 @@ mod search;
 mod smtp;
 mod store;
 mod support;
+mod undelete;

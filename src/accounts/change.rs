@@ -4,13 +4,14 @@
 //! into memory.
 
 use super::{
-    Account, Accounts, AccountsError, Alias, AliasName, Password,
-    names::{Names, domain_row},
+    Account, Accounts, AccountsError, Alias, AliasName, Password, RemovedAccount,
+    names::{Entry, Names, domain_row},
     row::{AccountRow, AliasRow, Key, Row},
 };
 use crate::{
     limits,
     mail::{AccountId, Address, Domain},
+    store::{RetiredAccount, StoreError},
     work,
 };
 use bytes::Bytes;
@@ -88,12 +89,13 @@ impl Accounts {
         }
     }
 
-    /// Removes an account and its mail. Refused while an alias leads to it.
+    /// Removes an account and its mail, which [`Accounts::undelete_account`] brings back for a time. Refused while an
+    /// alias leads to it.
     pub async fn remove_account(&self, address: &Address) -> Result<Account, AccountsError> {
         let account = self.account(address).ok_or_else(|| AccountsError::NoAccount(address.clone()))?;
         let folded = address.folded();
         self.change(move |names| Change::remove_account(names, &folded)).await?;
-        self.remove_mail(account.id).await?;
+        self.finish_removals().await?;
         Ok(account)
     }
 
@@ -103,21 +105,79 @@ impl Accounts {
         self.account(address).ok_or_else(|| AccountsError::NoAccount(address.clone()))
     }
 
-    /// Removes the mail of accounts whose removal a crash has interrupted.
+    /// Removes the mail of accounts whose removal a crash has interrupted, and brings back that of those whose return
+    /// was.
     pub async fn finish_removals(&self) -> Result<(), AccountsError> {
-        let removed = self.shared.names.read().removed();
-        for id in removed {
-            self.remove_mail(id).await?;
+        let (removed, returning) = {
+            let names = self.shared.names.read();
+            (names.removed(), names.returning())
+        };
+        for (id, row) in removed {
+            self.remove_mail(id, &row).await?;
+        }
+        for id in returning {
+            self.finish_return(id).await?;
         }
         Ok(())
     }
 
-    async fn remove_mail(&self, id: AccountId) -> Result<(), AccountsError> {
-        match self.store.remove_account(id).await {
-            Ok(()) | Err(crate::store::StoreError::NoAccount) => {}
+    async fn remove_mail(&self, id: AccountId, row: &AccountRow) -> Result<(), AccountsError> {
+        match self.store.retire_account(id, row.keepsake().into()).await {
+            Ok(()) | Err(StoreError::NoAccount) => {}
             Err(error) => return Err(error.into()),
         }
         self.change(move |_| Ok(Change::default().delete(Key::Removed(id)))).await
+    }
+
+    /// Accounts that were removed and can be brought back, the last removed first.
+    pub fn removed_accounts(&self) -> Result<Vec<RemovedAccount>, AccountsError> {
+        Ok(self.retired()?.into_iter().map(|(removed, _)| removed).collect())
+    }
+
+    fn retired(&self) -> Result<Vec<(RemovedAccount, AccountRow)>, AccountsError> {
+        let read = |retired: RetiredAccount| -> Result<_, AccountsError> {
+            let row = AccountRow::from_keepsake(retired.account, &retired.keepsake)?;
+            let damaged = || AccountsError::Damaged(format!("the row of removed account {}", retired.account));
+            let address = row.address.parse().map_err(|_| damaged())?;
+            Ok((RemovedAccount { id: retired.account, address, at: retired.at }, row))
+        };
+        let mut retired = self.store.retired_accounts()?.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        retired.sort_by_key(|(removed, _)| std::cmp::Reverse((removed.at, removed.id)));
+        Ok(retired)
+    }
+
+    /// Brings back the account that was last removed under `address`, whole: mail, UIDs, password. It gets the address
+    /// `to`, which must be free.
+    pub async fn undelete_account(&self, address: &Address, to: &Address) -> Result<Account, AccountsError> {
+        let folded = address.folded();
+        let retired = self.retired()?.into_iter().find(|(removed, _)| removed.address.folded() == folded);
+        let (removed, row) = retired.ok_or_else(|| AccountsError::NotRemoved(address.clone()))?;
+        let (id, row, free) = (removed.id, AccountRow { address: to.to_string(), ..row }, to.clone());
+        self.change(move |names| {
+            let change = Change::default().expect_free(names, &free)?;
+            let change = change.put(Key::Account(free.folded()), Row::Account(row.clone()));
+            Ok(change.put(Key::Returning(id), Row::Returning))
+        })
+        .await?;
+        self.finish_return(id).await?;
+        self.account(to).ok_or_else(|| AccountsError::NotRemoved(address.clone()))
+    }
+
+    /// Brings the mail of an account back. One whose grace has just ended stays gone, and its address with it.
+    async fn finish_return(&self, id: AccountId) -> Result<(), AccountsError> {
+        let is_there = match self.store.bring_account_back(id).await {
+            Ok(()) => true,
+            Err(StoreError::NoAccount) => self.store.mailboxes(id).is_ok(),
+            Err(error) => return Err(error.into()),
+        };
+        self.change(move |names| {
+            let change = Change::default().delete(Key::Returning(id));
+            Ok(match names.address_of(id) {
+                Some(address) if !is_there => change.delete(Key::Account(address.clone())),
+                _ => change,
+            })
+        })
+        .await
     }
 
     /// Changes a password. Logins with the old one end at once; sessions that are open stay.
@@ -226,7 +286,8 @@ impl Change {
         if let Some(alias) = names.alias_to(folded) {
             return Err(AccountsError::InUse(folded.clone(), alias.clone()));
         }
-        Ok(change.delete(Key::Account(folded.clone())).put(Key::Removed(entry.account.id), Row::Removed))
+        let (id, row) = (entry.account.id, account_row(entry));
+        Ok(change.delete(Key::Account(folded.clone())).put(Key::Removed(id), Row::Removed(row)))
     }
 
     fn remove_alias(names: &Names, name: &AliasName) -> Result<Self, AccountsError> {
@@ -258,13 +319,16 @@ impl Change {
 
     fn expect_account(self, names: &Names, folded: &Address) -> Result<Self, AccountsError> {
         let entry = names.account(folded).ok_or_else(|| AccountsError::NoAccount(folded.clone()))?;
-        let row = AccountRow {
-            id: entry.account.id.get(),
-            address: entry.account.address.to_string(),
-            argon: entry.argon.clone(),
-            scram: entry.scram.clone(),
-        };
-        Ok(self.expect(Key::Account(folded.clone()), Some(Row::Account(row))))
+        Ok(self.expect(Key::Account(folded.clone()), Some(Row::Account(account_row(entry)))))
+    }
+}
+
+fn account_row(entry: &Entry) -> AccountRow {
+    AccountRow {
+        id: entry.account.id.get(),
+        address: entry.account.address.to_string(),
+        argon: entry.argon.clone(),
+        scram: entry.scram.clone(),
     }
 }
 

@@ -19,7 +19,7 @@ mod scram;
 mod scram_keys;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, UnixMillis},
     mail::{AccountId, Address, Domain, ForwardPath},
     store::{Store, StoreError},
 };
@@ -53,6 +53,9 @@ pub enum AccountsError {
     /// No account has this address.
     #[error("no such account: {0}")]
     NoAccount(Address),
+    /// No account was removed under this address, or too long ago.
+    #[error("no account {0} was removed within store.undelete_days")]
+    NotRemoved(Address),
     /// It exists.
     #[error("{0} exists already")]
     Exists(String),
@@ -98,6 +101,17 @@ pub struct Account {
     pub id: AccountId,
     /// Its address, which is its login name.
     pub address: Address,
+}
+
+/// An account that was removed and can be brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// The address that it had.
+    pub address: Address,
+    /// When it was removed.
+    pub at: UnixMillis,
 }
 
 /// Keys of SCRAM-SHA-256 (RFC 7677, RFC 5802 §3). No revealing `Debug`.

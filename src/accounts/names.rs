@@ -30,7 +30,8 @@ pub(super) struct Names {
     /// By folded address.
     accounts: BTreeMap<Address, Entry>,
     aliases: BTreeMap<AliasName, Vec<Address>>,
-    removed: BTreeSet<AccountId>,
+    removed: BTreeMap<AccountId, AccountRow>,
+    returning: BTreeSet<AccountId>,
     secret: Option<[u8; 32]>,
 }
 
@@ -61,8 +62,10 @@ impl Names {
             (Key::Account(address), _) => drop(self.accounts.remove(&address)),
             (Key::Alias(name), Some(Row::Alias(row))) => drop(self.aliases.insert(name, targets(&row)?)),
             (Key::Alias(name), _) => drop(self.aliases.remove(&name)),
-            (Key::Removed(id), Some(_)) => drop(self.removed.insert(id)),
-            (Key::Removed(id), None) => drop(self.removed.remove(&id)),
+            (Key::Removed(id), Some(Row::Removed(row))) => drop(self.removed.insert(id, row)),
+            (Key::Removed(id), _) => drop(self.removed.remove(&id)),
+            (Key::Returning(id), Some(_)) => drop(self.returning.insert(id)),
+            (Key::Returning(id), None) => drop(self.returning.remove(&id)),
             (Key::Secret, Some(Row::Secret(secret))) => self.secret = Some(secret),
             (Key::Secret, _) => self.secret = None,
         }
@@ -75,8 +78,18 @@ impl Names {
     }
 
     /// Accounts whose mail is still to be removed.
-    pub(super) fn removed(&self) -> Vec<AccountId> {
-        self.removed.iter().copied().collect()
+    pub(super) fn removed(&self) -> Vec<(AccountId, AccountRow)> {
+        self.removed.iter().map(|(id, row)| (*id, row.clone())).collect()
+    }
+
+    /// Accounts whose mail is still to be brought back.
+    pub(super) fn returning(&self) -> Vec<AccountId> {
+        self.returning.iter().copied().collect()
+    }
+
+    /// The folded address of an account.
+    pub(super) fn address_of(&self, id: AccountId) -> Option<&Address> {
+        self.accounts.iter().find(|(_, entry)| entry.account.id == id).map(|(address, _)| address)
     }
 
     pub(super) fn domain_order(&self, domain: &Domain) -> Option<u64> {

@@ -5,7 +5,8 @@
 //! d DOMAIN               order in which the domains were added
 //! a ADDRESS (folded)     id, address as written, Argon2id hash, SCRAM keys
 //! l ALIAS (folded)       targets
-//! r ID (8 octets)        nothing: the account is gone, and its mail is to be removed
+//! r ID (8 octets)        the account's row: it is gone, and its mail is to be removed
+//! b ID (8 octets)        nothing: the account is there again, and its mail is to be brought back
 //! s                      secret from which salts of unknown logins are made
 //! ```
 
@@ -27,6 +28,7 @@ pub(super) enum Key {
     Account(Address),
     Alias(AliasName),
     Removed(AccountId),
+    Returning(AccountId),
     Secret,
 }
 
@@ -37,6 +39,7 @@ impl Key {
             Self::Account(address) => format!("a{address}").into_bytes(),
             Self::Alias(name) => format!("l{name}").into_bytes(),
             Self::Removed(id) => [&b"r"[..], &id.get().to_be_bytes()].concat(),
+            Self::Returning(id) => [&b"b"[..], &id.get().to_be_bytes()].concat(),
             Self::Secret => b"s".to_vec(),
         }
     }
@@ -45,11 +48,13 @@ impl Key {
         let parse = || {
             let (kind, name) = octets.split_first()?;
             let text = || str::from_utf8(name).ok();
+            let id = || AccountId::new(u64::from_be_bytes(name.try_into().ok()?));
             match kind {
                 b'd' => text()?.parse().ok().map(Self::Domain),
                 b'a' => text()?.parse().ok().map(Self::Account),
                 b'l' => text()?.parse().ok().map(Self::Alias),
-                b'r' => AccountId::new(u64::from_be_bytes(name.try_into().ok()?)).map(Self::Removed),
+                b'r' => id().map(Self::Removed),
+                b'b' => id().map(Self::Returning),
                 b's' if name.is_empty() => Some(Self::Secret),
                 _ => None,
             }
@@ -64,7 +69,8 @@ pub(super) enum Row {
     Domain(DomainRow),
     Account(AccountRow),
     Alias(AliasRow),
-    Removed,
+    Removed(AccountRow),
+    Returning,
     Secret([u8; 32]),
 }
 
@@ -86,6 +92,16 @@ impl AccountRow {
         let Credentials { argon, scram } = credentials;
         Self { id: id.get(), address: address.to_string(), argon, scram }
     }
+
+    /// What the store keeps for a removed account.
+    pub(super) fn keepsake(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads it again.
+    pub(super) fn from_keepsake(id: AccountId, octets: &[u8]) -> Result<Self, AccountsError> {
+        decode(&Key::Removed(id), octets)
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -99,7 +115,8 @@ impl Row {
             Self::Domain(row) => encode(row),
             Self::Account(row) => encode(row),
             Self::Alias(row) => encode(row),
-            Self::Removed => vec![VERSION],
+            Self::Removed(row) => encode(row),
+            Self::Returning => vec![VERSION],
             Self::Secret(secret) => encode(secret),
         }
     }
@@ -109,7 +126,8 @@ impl Row {
             Key::Domain(_) => decode(key, octets).map(Self::Domain),
             Key::Account(_) => decode(key, octets).map(Self::Account),
             Key::Alias(_) => decode(key, octets).map(Self::Alias),
-            Key::Removed(_) => Ok(Self::Removed),
+            Key::Removed(_) => decode(key, octets).map(Self::Removed),
+            Key::Returning(_) => Ok(Self::Returning),
             Key::Secret => decode(key, octets).map(Self::Secret),
         }
     }

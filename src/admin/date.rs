@@ -33,6 +33,29 @@ pub(super) fn day(written: &str) -> Option<i32> {
     if civil(found) == (year, month, day) { i32::try_from(found).ok() } else { None }
 }
 
+/// Seconds since 1970 of `2026-11-25T05:01:49Z`, of the first second of `2026-11-25`, or of so long ago: `90m`, `12h`,
+/// `3d`, `2w`.
+pub(super) fn time(written: &str, now: i64) -> Option<i64> {
+    if let Some(start) = day(written) {
+        return Some(i64::from(start) * SECONDS_OF_DAY);
+    }
+    if let Some((date, time)) = written.split_once('T') {
+        let mut fields = time.strip_suffix('Z').unwrap_or(time).split(':');
+        let mut field = |end: i64| fields.next()?.parse::<i64>().ok().filter(|value| (0..end).contains(value));
+        let seconds = field(24)? * 3600 + field(60)? * 60 + field(60)?;
+        return if fields.next().is_none() { Some(i64::from(day(date)?) * SECONDS_OF_DAY + seconds) } else { None };
+    }
+    let (number, unit) = written.split_at_checked(written.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => SECONDS_OF_DAY,
+        "w" => 7 * SECONDS_OF_DAY,
+        _ => return None,
+    };
+    now.checked_sub(i64::from(number.parse::<u32>().ok()?).checked_mul(unit)?)
+}
+
 fn time_of_day(seconds: i64) -> String {
     let seconds = seconds.rem_euclid(SECONDS_OF_DAY);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
@@ -72,6 +95,18 @@ mod tests {
         assert_eq!(day("2000/3/1"), Some(11_017));
         for none in ["2001-02-29", "2000-13-01", "2000-00-10", "x", "2000-1", "20-01-01"] {
             assert_eq!(day(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_dates_and_as_so_long_ago() {
+        let now = 1_000_000_000;
+        assert_eq!(time("2000-02-29T12:34:56Z", now), Some(951_827_696));
+        assert_eq!(time("2000-02-29", now), Some(951_782_400));
+        assert_eq!(time("90m", now), Some(now - 5400));
+        assert_eq!(time("2w", now), Some(now - 14 * 86_400));
+        for none in ["", "d", "3", "-1d", "2000-02-29T24:00:00Z", "2000-02-29T1:2", "2000-02-29T1:2:3:4", "3y", "ü"] {
+            assert_eq!(time(none, now), None, "{none}");
         }
     }
 }

@@ -23,6 +23,9 @@ pub enum AdminError {
     /// The query is not understood.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A time is not understood.
+    #[error("{0:?} is no time: write 2026-11-25, 2026-11-25T05:01:49Z (UTC), or how long ago as 90m, 12h, 3d, 2w")]
+    Time(String),
     /// A corpus or model cannot be read; the text names the file.
     #[error("{0}")]
     Corpus(String),
@@ -80,7 +83,7 @@ impl From<&AdminError> for Failure {
             AdminError::Store(error) | AdminError::Open(_, error) | AdminError::Mailbox(_, error) => store_kind(error),
             AdminError::File(_, error) if error.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             AdminError::NoStore(_) => Kind::NotFound,
-            AdminError::Query(_) | AdminError::Serving | AdminError::Idle(_) => Kind::Refused,
+            AdminError::Query(_) | AdminError::Time(_) | AdminError::Serving | AdminError::Idle(_) => Kind::Refused,
             AdminError::File(_, error) if error.kind() == io::ErrorKind::AlreadyExists => Kind::Refused,
             AdminError::ReadBack(_) => Kind::Damaged,
             AdminError::File(..) | AdminError::Corpus(_) | AdminError::Control(..) | AdminError::Stopped => {
@@ -93,7 +96,10 @@ impl From<&AdminError> for Failure {
 
 fn accounts_kind(error: &AccountsError) -> Kind {
     match error {
-        AccountsError::NoDomain(_) | AccountsError::NoAccount(_) | AccountsError::NoAlias(_) => Kind::NotFound,
+        AccountsError::NoDomain(_)
+        | AccountsError::NoAccount(_)
+        | AccountsError::NoAlias(_)
+        | AccountsError::NotRemoved(_) => Kind::NotFound,
         AccountsError::Exists(_)
         | AccountsError::NotEmpty(_)
         | AccountsError::InUse(..)

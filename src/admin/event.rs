@@ -1,6 +1,6 @@
 //! What a task answers, piece by piece.
 
-use super::{AdminError, Diagnosis, Explained, Exported, Failure, Figures, FoundMessage, Imported, Shown};
+use super::{AdminError, Diagnosis, Explained, Exported, Failure, Figures, FoundMessage, Imported, Run, Shown};
 use crate::{
     accounts::Alias,
     mail::{Address, Domain},
@@ -90,6 +90,30 @@ pub enum Item {
     },
     /// A message found.
     Found(FoundMessage),
+    /// A message that was deleted and comes back, or could.
+    Deleted {
+        /// When it was deleted (RFC 3339, UTC).
+        deleted: String,
+        /// The mailbox that it was in.
+        mailbox: String,
+        /// The UID that it had.
+        uid: u32,
+        /// The UID that it has now; `None` where it was not brought back.
+        new_uid: Option<u32>,
+        /// Its author; empty where its record is damaged.
+        from: String,
+        /// Its subject; empty where its record is damaged.
+        subject: String,
+        /// Octets as clients see them.
+        octets: u64,
+    },
+    /// An account that was removed and can be brought back.
+    RemovedAccount {
+        /// The address that it had.
+        address: Address,
+        /// When it was removed (RFC 3339, UTC).
+        removed: String,
+    },
     /// Something that was not imported.
     Skipped {
         /// The file.
@@ -168,6 +192,20 @@ pub enum Done {
     Imported(Imported),
     /// Mail was exported.
     Exported(Exported),
+    /// Messages were brought back, or could be.
+    Undeleted {
+        /// Messages.
+        messages: u64,
+        /// Octets of these.
+        octets: u64,
+        /// Whether it was done.
+        run: Run,
+    },
+    /// An account could be brought back.
+    WouldReturn {
+        /// The address that it would have.
+        address: Address,
+    },
     /// Indexes were built again.
     Rebuilt {
         /// Accounts.

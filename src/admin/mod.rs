@@ -29,6 +29,7 @@ mod request;
 mod search;
 mod spam_model;
 mod statistics;
+mod undelete;
 mod upkeep;
 
 pub use crate::{
@@ -51,7 +52,7 @@ pub use search::FoundMessage;
 pub use spam_model::{Judgement, TrainedModel, measure_model, train_model};
 pub use statistics::Figures;
 
-use crate::{accounts::Accounts, limits, store::Store};
+use crate::{accounts::Accounts, clock::Clock, limits, store::Store};
 use event::Events;
 use tokio::sync::mpsc;
 
@@ -61,12 +62,19 @@ pub struct Admin {
     store: Store,
     accounts: Accounts,
     hostname: String,
+    clock: Clock,
 }
 
 impl Admin {
     /// On the parts of a running server.
     pub fn new(store: Store, accounts: Accounts, hostname: String) -> Self {
-        Self { store, accounts, hostname }
+        Self { store, accounts, hostname, clock: Clock::real() }
+    }
+
+    /// With another clock than the machine's, for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Starts a task. It stops at its next event where the receiver is dropped.
@@ -85,6 +93,10 @@ impl Admin {
             Request::AccountList => account::list(self, events).await,
             Request::AccountPassword { address, password } => account::password(self, &address, &password).await,
             Request::AccountRemove { address, run } => account::remove(self, &address, run).await,
+            Request::AccountRemoved => undelete::removed_accounts(self, events).await,
+            Request::AccountUndelete { address, into, run } => {
+                undelete::account(self, &address, into.as_ref().unwrap_or(&address), run).await
+            }
             Request::AliasAdd { alias } => alias::add(self, &alias).await,
             Request::AliasList => alias::list(self, events).await,
             Request::AliasRemove { name, run } => alias::remove(self, &name, run).await,
@@ -92,6 +104,11 @@ impl Admin {
             Request::Search { account, query, count } => search::search(self, &account, (&query, count), events).await,
             Request::MessageShow(place) => message::show(self, &place).await,
             Request::MessageExplain(place) => message::explain(self, &place),
+            Request::MessageUndelete { account, mailbox, since, run } => {
+                let plan =
+                    undelete::Plan { account: &account, mailbox: mailbox.as_deref(), since: since.as_deref(), run };
+                undelete::messages(self, plan, events).await
+            }
             Request::Import { account, source, mailbox, form } => {
                 let plan = import::Plan { account: &account, source, mailbox, form };
                 import::import(self, plan, events).await

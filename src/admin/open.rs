@@ -16,6 +16,7 @@ pub fn store_settings(config: &Config) -> Settings {
         pack_after_seconds: config.store.pack_after_seconds,
         cache_octets: config.store.cache_octets,
         objects: ObjectsAt::from_settings(&config.store.objects, &config.store.objects_options),
+        undelete_days: config.store.undelete_days,
         sweep_grace_hours: config.store.sweep_grace_hours,
         ..Settings::at(config.server.data.join("store"))
     }

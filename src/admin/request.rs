@@ -54,6 +54,17 @@ pub enum Request {
         /// Whether to do it.
         run: Run,
     },
+    /// Lists the accounts that were removed and can be brought back.
+    AccountRemoved,
+    /// Brings an account back that was removed.
+    AccountUndelete {
+        /// The address that it had.
+        address: Address,
+        /// The address that it gets; the same unless told otherwise.
+        into: Option<Address>,
+        /// Whether to do it.
+        run: Run,
+    },
     /// Adds an alias, or changes where one leads.
     AliasAdd {
         /// The alias.
@@ -83,6 +94,17 @@ pub enum Request {
     MessageShow(MessagePlace),
     /// Explains the verdict on a message.
     MessageExplain(MessagePlace),
+    /// Brings back messages that were expunged, or went with their mailbox.
+    MessageUndelete {
+        /// The account.
+        account: Address,
+        /// Those of one mailbox; of all unless told otherwise.
+        mailbox: Option<String>,
+        /// Those deleted since this time, as an administrator writes it.
+        since: Option<String>,
+        /// Whether to do it.
+        run: Run,
+    },
     /// Imports mail from files.
     Import {
         /// The account that gets it.
@@ -130,6 +152,8 @@ impl Request {
             Self::AccountList => "account list",
             Self::AccountPassword { .. } => "account passwd",
             Self::AccountRemove { .. } => "account remove",
+            Self::AccountRemoved => "account removed",
+            Self::AccountUndelete { .. } => "account undelete",
             Self::AliasAdd { .. } => "alias add",
             Self::AliasList => "alias list",
             Self::AliasRemove { .. } => "alias remove",
@@ -137,6 +161,7 @@ impl Request {
             Self::Search { .. } => "search",
             Self::MessageShow(_) => "message show",
             Self::MessageExplain(_) => "message explain",
+            Self::MessageUndelete { .. } => "message undelete",
             Self::Import { .. } => "import",
             Self::Export { .. } => "export",
             Self::IndexRebuild { .. } => "index rebuild",

@@ -264,6 +264,27 @@ pub(super) enum MessageTask {
     Show(PlaceArguments),
     /// Show why a message was judged as it was
     Explain(PlaceArguments),
+    /// Bring back expunged messages and deleted mailboxes, for store.undelete_days after they went
+    Undelete(UndeleteArguments),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Messages come back into the mailbox that they were in, with flags and dates, under new UIDs; a mailbox
+that is gone is made again. --dry-run lists what there is. Times are in UTC.")]
+pub(super) struct UndeleteArguments {
+    /// The account
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) account: Address,
+    /// Those of one mailbox [default: all]
+    #[arg(long)]
+    pub(super) mailbox: Option<String>,
+    /// Those deleted since then: 2026-11-25, 2026-11-25T05:01:49Z, or how long ago (90m, 12h, 3d, 2w)
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only list them
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Args)]
@@ -325,11 +346,21 @@ pub(super) enum AccountTask {
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// Remove an account and all its mail
+    /// Remove an account and all its mail; `undelete` brings it back for store.undelete_days
     Remove {
         address: Address,
         #[command(flatten)]
         dry_run: DryRun,
+    },
+    /// Bring a removed account back, with its mail and password; without an address, list those that can be
+    Undelete {
+        address: Option<Address>,
+        /// Another address for it, where the old one is taken
+        #[arg(long, requires = "address", value_name = "ADDRESS")]
+        into: Option<Address>,
+        /// Only say whether it would come back
+        #[arg(long, requires = "address")]
+        dry_run: bool,
     },
 }
 

@@ -1,6 +1,6 @@
 //! What is printed of a task's answer.
 
-use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, Shown};
+use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, Run, Shown};
 use std::io::{Write as _, stdout};
 
 /// The form of what is printed.
@@ -65,6 +65,11 @@ fn item_text(item: &Item) -> String {
             let FoundMessage { mailbox, uid, date, from, subject, octets } = found;
             format!("{date}\t{mailbox}\t{uid}\t{from}\t{subject}\t{}", size(*octets))
         }
+        Item::Deleted { deleted, mailbox, uid, new_uid, from, subject, octets } => {
+            let uids = new_uid.map_or_else(|| uid.to_string(), |new_uid| format!("{uid} -> {new_uid}"));
+            format!("{deleted}\t{mailbox}\t{uids}\t{from}\t{subject}\t{}", size(*octets))
+        }
+        Item::RemovedAccount { address, removed } => format!("{address}\tremoved {removed}"),
         Item::Skipped { file, reason } => format!("skipped {}: {reason}", file.display()),
         Item::Damage { place, what } => format!("damaged {place}: {what}"),
         Item::Finding { check, account, place, what, next, .. } => {
@@ -101,6 +106,14 @@ fn done_text(done: &Done) -> String {
             imported.skipped
         ),
         Done::Exported(exported) => exported_text(exported),
+        Done::Undeleted { messages, octets, run } => {
+            let messages = count(*messages, "message");
+            match run {
+                Run::Really => format!("brought back {messages} ({})", size(*octets)),
+                Run::Dry => format!("{messages} ({}) can be brought back; nothing was changed", size(*octets)),
+            }
+        }
+        Done::WouldReturn { address } => format!("{address} can be brought back; nothing was changed"),
         Done::Rebuilt { accounts, messages } => {
             format!("indexed {} of {} again", count(*messages, "message"), count(*accounts, "account"))
         }

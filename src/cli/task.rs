@@ -3,7 +3,7 @@
 use super::{
     arguments::{
         AccountTask, AliasTask, BlobTask, CheckArgument, DoctorArguments, DomainTask, DryRun, FormArgument, IndexTask,
-        MessageTask, PlaceArguments, Task,
+        MessageTask, PlaceArguments, Task, UndeleteArguments,
     },
     failure::Failed,
     output::Output,
@@ -84,6 +84,10 @@ fn request(task: Task) -> Result<Request, Failed> {
                 Request::AccountPassword { address, password }
             }
             AccountTask::Remove { address, dry_run } => Request::AccountRemove { address, run: dry_run.run() },
+            AccountTask::Undelete { address: None, .. } => Request::AccountRemoved,
+            AccountTask::Undelete { address: Some(address), into, dry_run } => {
+                Request::AccountUndelete { address, into, run: run_of(dry_run) }
+            }
         },
         Task::Alias(task) => match task {
             AliasTask::Add { alias, targets } => Request::AliasAdd { alias: Alias { name: alias, targets } },
@@ -108,6 +112,10 @@ fn request(task: Task) -> Result<Request, Failed> {
         }
         Task::Message(MessageTask::Show(place)) => Request::MessageShow(place.place()),
         Task::Message(MessageTask::Explain(place)) => Request::MessageExplain(place.place()),
+        Task::Message(MessageTask::Undelete(arguments)) => {
+            let UndeleteArguments { account, mailbox, since, dry_run } = arguments;
+            Request::MessageUndelete { account, mailbox, since, run: run_of(dry_run) }
+        }
         Task::Index(IndexTask::Rebuild { account }) => Request::IndexRebuild { account },
         Task::Blob(BlobTask::Verify) => Request::BlobVerify,
         Task::Blob(BlobTask::Pack) => Request::BlobPack,
@@ -168,6 +176,10 @@ impl PlaceArguments {
 
 impl DryRun {
     fn run(&self) -> Run {
-        if self.dry_run { Run::Dry } else { Run::Really }
+        run_of(self.dry_run)
     }
+}
+
+fn run_of(dry_run: bool) -> Run {
+    if dry_run { Run::Dry } else { Run::Really }
 }

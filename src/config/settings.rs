@@ -182,6 +182,8 @@ pub struct Store {
     pub objects: String,
     /// What the service behind that URL needs to know.
     pub objects_options: BTreeMap<String, String>,
+    /// Days for which deleted mail and removed accounts can be brought back.
+    pub undelete_days: u32,
 }
 
 impl Default for Store {
@@ -193,6 +195,7 @@ impl Default for Store {
             sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
             objects: String::new(),
             objects_options: BTreeMap::new(),
+            undelete_days: limits::UNDELETE_DAYS_DEFAULT,
         }
     }
 }
@@ -359,6 +362,7 @@ impl Config {
         within("store.cache_octets", self.store.cache_octets, 1 << 20, 1 << 40)?;
         within("store.pack_after_seconds", self.store.pack_after_seconds, 1, 86_400)?;
         within("store.sweep_grace_hours", self.store.sweep_grace_hours, 1, 24 * 366)?;
+        within("store.undelete_days", self.store.undelete_days, 0, 3650)?;
         // RFC 5321 §4.5.3.1.7 asks for 64 KiB at least.
         within("limits.message_octets_max", self.limits.message_octets_max, 64 << 10, 1 << 30)?;
         let (least, most) = (self.limits.message_octets_max, 1 << 40);

@@ -49,6 +49,7 @@ pub(crate) fn accounts_failed(error: &AccountsError) -> Reply {
         AccountsError::Store(_)
         | AccountsError::NoDomain(_)
         | AccountsError::NoAccount(_)
+        | AccountsError::NotRemoved(_)
         | AccountsError::Exists(_)
         | AccountsError::NotEmpty(_)
         | AccountsError::NoAlias(_)

@@ -6,15 +6,48 @@ use super::{
     failpoint,
     metadata::{Batch, Durability, Table},
 };
-use crate::mail::AccountId;
+use crate::{clock::UnixMillis, mail::AccountId};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The counter of account ids in `Table::System`.
 const NEXT_ACCOUNT: &[u8] = b"next account";
 
-/// What the outbox rows of removed accounts begin with, whose index is still there.
+/// What the outbox rows of removed accounts begin with, of whom something is still there.
 const REMOVAL: &[u8] = b"x";
+
+/// Version of these rows' encoding; their first octet. A row without octets is of an account whose rows are gone.
+const VERSION: u8 = 1;
+
+/// An account that was removed and can be brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredAccount {
+    /// Its id.
+    pub account: AccountId,
+    /// When it was removed.
+    pub at: UnixMillis,
+    /// What [`Store::retire_account`] was given.
+    pub keepsake: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RetiredRow<'a> {
+    seconds: i64,
+    keepsake: &'a [u8],
+}
+
+impl RetiredAccount {
+    fn encode(seconds: i64, keepsake: &[u8]) -> Vec<u8> {
+        postcard::to_extend(&RetiredRow { seconds, keepsake }, vec![VERSION]).expect("numbers and octets always encode")
+    }
+
+    fn decode(account: AccountId, row: &[u8]) -> Option<Self> {
+        let row = postcard::from_bytes::<RetiredRow<'_>>(row.strip_prefix(&[VERSION])?).ok()?;
+        let (at, keepsake) = (UnixMillis(row.seconds.saturating_mul(1000)), Bytes::copy_from_slice(row.keepsake));
+        Some(Self { account, at, keepsake })
+    }
+}
 
 fn removal(account: AccountId) -> Vec<u8> {
     [REMOVAL, &account.get().to_be_bytes()].concat()
@@ -101,9 +134,65 @@ impl Store {
         .await
     }
 
-    /// Removes an account and all that is in it. Its id is never used again.
+    /// Removes an account and all that is in it, at once. Its id is never used again.
     pub async fn remove_account(&self, account: AccountId) -> Result<(), StoreError> {
         self.write(account, move |transaction| {
+            transaction.account(account)?;
+            transaction.put(Table::Outbox, removal(account), Bytes::new());
+            transaction.drop_account(account)
+        })
+        .await?;
+        failpoint::reach("account.after_removal");
+        self.forget_index(account).await
+    }
+
+    /// Removes an account, and all that is in it once the grace time is over (`Settings::undelete_days`): until then
+    /// nobody sees it, its sessions end, and [`Store::bring_account_back`] brings it back as it was. The keepsake is
+    /// the caller's, for what else belongs to the account; it goes with the account's mail.
+    pub async fn retire_account(&self, account: AccountId, keepsake: Bytes) -> Result<(), StoreError> {
+        if self.inner.undelete_seconds == 0 {
+            return self.remove_account(account).await;
+        }
+        self.write(account, move |transaction| {
+            let counters = transaction.account(account)?.encode_counters();
+            let place = transaction.place(account);
+            let row = RetiredAccount::encode(transaction.now().seconds(), &keepsake);
+            transaction.put(Table::Outbox, removal(account), row);
+            // Without counters there is no account: whatever looks for it finds none.
+            transaction.put(Table::Mailbox, place.retired_counters(), counters);
+            transaction.delete(Table::Mailbox, place.counters());
+            transaction.hide_account(account);
+            failpoint::reach("account.before_retirement");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Accounts that were removed and can be brought back, by rising id.
+    pub fn retired_accounts(&self) -> Result<Vec<RetiredAccount>, StoreError> {
+        Ok(self.removals()?.into_iter().filter_map(|(_, retired)| retired).collect())
+    }
+
+    /// Brings an account back as it was when it was removed. `NoAccount` where it is gone for good, or back already.
+    pub async fn bring_account_back(&self, account: AccountId) -> Result<(), StoreError> {
+        self.write(account, move |transaction| {
+            let place = transaction.place(account);
+            let counters = transaction.get(Table::Mailbox, &place.retired_counters())?.ok_or(StoreError::NoAccount)?;
+            transaction.put(Table::Mailbox, place.counters(), counters);
+            transaction.delete(Table::Mailbox, place.retired_counters());
+            transaction.delete(Table::Outbox, removal(account));
+            failpoint::reach("account.before_return");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a retired account's rows, then what is left of it.
+    async fn end_retirement(&self, account: AccountId) -> Result<(), StoreError> {
+        self.write(account, move |transaction| {
+            // It may have come back meanwhile.
+            let place = transaction.place(account);
+            transaction.get(Table::Mailbox, &place.retired_counters())?.ok_or(StoreError::NoAccount)?;
             transaction.put(Table::Outbox, removal(account), Bytes::new());
             transaction.drop_account(account)
         })
@@ -122,17 +211,35 @@ impl Store {
         .await
     }
 
-    /// Finishes removals that a crash left half done.
+    /// Finishes removals that a crash left half done, and those whose grace is over.
     pub(super) async fn finish_removals(&self) -> Result<(), StoreError> {
-        let mut accounts = Vec::new();
-        self.inner.engine.scan_prefix(Table::Outbox, REMOVAL, |key, _| {
-            accounts.extend(key.split_last_chunk().and_then(|(_, id)| AccountId::new(u64::from_be_bytes(*id))));
-            true
-        })?;
-        for account in accounts {
-            self.forget_index(account).await?;
+        let oldest = self.inner.clock.now().seconds().saturating_sub(self.inner.undelete_seconds);
+        for (account, retired) in self.removals()? {
+            let finished = match retired {
+                None => self.forget_index(account).await,
+                Some(retired) if retired.at.seconds() <= oldest => self.end_retirement(account).await,
+                Some(_) => Ok(()),
+            };
+            match finished {
+                Ok(()) | Err(StoreError::NoAccount) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
+    }
+
+    /// Every removed account of which something is still there; what it was, where it can be brought back.
+    fn removals(&self) -> Result<Vec<(AccountId, Option<RetiredAccount>)>, StoreError> {
+        let (mut removals, mut intact) = (Vec::new(), true);
+        self.inner.engine.scan_prefix(Table::Outbox, REMOVAL, |key, row| {
+            let account = key.get(REMOVAL.len()..).and_then(<[u8]>::first_chunk);
+            let account = account.and_then(|id| AccountId::new(u64::from_be_bytes(*id)));
+            let retired = account.and_then(|account| RetiredAccount::decode(account, row));
+            intact &= account.is_some() && retired.is_some() != row.is_empty();
+            removals.extend(account.map(|account| (account, retired)));
+            intact
+        })?;
+        if intact { Ok(removals) } else { Err(StoreError::Damaged("the row of a removed account".to_owned())) }
     }
 
     /// Every account that has data, by rising id.

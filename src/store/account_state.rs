@@ -112,6 +112,11 @@ impl Names {
         self.by_id.insert(named.id, name.to_owned());
     }
 
+    /// The name of a mailbox.
+    pub(super) fn name_of(&self, mailbox: MailboxId) -> Option<&str> {
+        self.by_id.get(&mailbox).map(String::as_str)
+    }
+
     pub(super) fn remove(&mut self, name: &str) -> Option<Named> {
         let named = self.mailboxes.remove(name)?;
         self.by_id.remove(&named.id);

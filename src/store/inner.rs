@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     path: PathBuf,
     partitions: u16,
+    /// How long what was deleted may be brought back.
+    pub(super) undelete_seconds: i64,
     pub(super) engine: Engine,
     pub(super) blobs: Blobs,
     pub(super) indexes: Indexes,
@@ -69,6 +71,7 @@ impl Inner {
             clock,
             path: settings.path.clone(),
             partitions,
+            undelete_seconds: i64::from(settings.undelete_days) * 86_400,
             engine,
             blobs,
             indexes,
@@ -92,6 +95,11 @@ impl Inner {
     /// The way to a partition's writer.
     pub(super) fn partition(&self, number: u16) -> Result<Arc<Partition>, StoreError> {
         self.writers.lock().partitions.get(usize::from(number)).cloned().ok_or(StoreError::Closing)
+    }
+
+    /// Has every writer look whether deleted messages are to go for good.
+    pub(super) fn wake_writers(&self) {
+        self.writers.lock().partitions.iter().for_each(|partition| partition.post(|_| Ok(())));
     }
 
     /// Whether no writer runs.

@@ -6,6 +6,7 @@
 //! | table | key behind the account | value |
 //! |---|---|---|
 //! | `Mailbox` | `a` | the account's counters |
+//! | `Mailbox` | `z` | the same while the account is removed and may still be brought back |
 //! | `Mailbox` | `q` | the account's limits, where any was set |
 //! | `Mailbox` | `h` mailbox | the mailbox's header |
 //! | `Mailbox` | `n` name | a mailbox's id and use |
@@ -22,7 +23,8 @@
 //! Other keys. `System`: `identity` (format, partitions, secret), `next account`. `Directory`: those of
 //! `accounts`. `Repeat`: repeat key, then the step where it is not the delivery's first commit. `Outbox`: `d`
 //! delivery chunk (what is left of a delivery), `m` delivery step (it was applied), `r`
-//! partition account modseq chunk (messages whose records have lost a row), `x` account (its index has still to go). `Fresh` and `Location` are `blob`'s,
+//! partition seconds account modseq chunk (rows that were deleted then, whose records wait for their release), `x`
+//! account (it was removed: the caller's note while it may be brought back, nothing while its index has still to go). `Fresh` and `Location` are `blob`'s,
 //! `Tail` and `Segment` `index`'s.
 
 use super::metadata::after_prefix;
@@ -108,18 +110,29 @@ impl Place {
         self.key(&[&mailbox.get().to_be_bytes(), &modseq.get().to_be_bytes(), &uid.get().to_be_bytes()])
     }
 
-    /// What the keys of all released messages of the account begin with.
-    pub(super) fn releases(self) -> Vec<u8> {
-        [b"r", &*self.prefix()].concat()
+    /// The key of the counters while the account is removed and may still be brought back.
+    pub(super) fn retired_counters(self) -> Vec<u8> {
+        self.key(&[b"z"])
     }
 
-    pub(super) fn release(self, modseq: ModSeq, chunk: u16) -> Vec<u8> {
-        [&*self.releases(), &modseq.get().to_be_bytes(), &chunk.to_be_bytes()].concat()
+    /// The key of a note of deleted rows. Notes of a partition lie in the order of time, whatever account they are of.
+    pub(super) fn release(self, seconds: i64, modseq: ModSeq, chunk: u16) -> Vec<u8> {
+        let mut key = releases(self.partition);
+        key.extend(u64::try_from(seconds).unwrap_or(0).to_be_bytes());
+        key.extend(self.account.get().to_be_bytes());
+        key.extend(modseq.get().to_be_bytes());
+        key.extend(chunk.to_be_bytes());
+        key
     }
 
     pub(super) fn reference(self, content: ContentId) -> Vec<u8> {
         self.key(&[&content.0])
     }
+}
+
+/// What the keys of all notes of deleted rows of a partition begin with.
+pub(super) fn releases(partition: u16) -> Vec<u8> {
+    [b"r", &partition.to_be_bytes()[..]].concat()
 }
 
 /// The two values of a block of rows.

@@ -136,6 +136,10 @@ impl Store {
         if let Some(status) = open() {
             return Ok(status);
         }
+        // The rows of a removed account may still be there.
+        if matches!(self.inner.account(account), Err(StoreError::NoAccount)) {
+            return Err(StoreError::NoMailbox);
+        }
         let header = self.inner.engine.get(Table::Mailbox, self.inner.place(account).header(mailbox))?;
         // Whoever opened it meanwhile decides what is shown, so that counters never go back.
         match open() {

@@ -40,6 +40,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod undelete;
 mod upkeep;
 mod vanished;
 mod varint;
@@ -55,7 +56,7 @@ use crate::{
 use bytes::Bytes;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-pub use account::Directory;
+pub use account::{Directory, RetiredAccount};
 pub use blob::{
     ContentExplained, ContentFate, ContentPlace, ContentStatistics, Damage, MemoryObjects, ObjectPlace, ObjectsAt,
     Packed, Rebuilt, Swept, Verified, VerifyProgress,
@@ -70,6 +71,7 @@ pub use quota::{AccountLimits, Admission, Excess, Limit, Quota, QuotaPolicy, Res
 pub use read::MessageRecord;
 pub use recovery::{Check, Depth, ExamineProgress, Examined, Finding, Mode, Plan, Remedy};
 pub use search::{Hit, Scope, SearchKey};
+pub use undelete::{Deleted, DeletedMessage, Undeleted};
 pub use upkeep::Statistics;
 
 /// What the store needs to know before it opens.
@@ -88,6 +90,9 @@ pub struct Settings {
     pub objects: ObjectsAt,
     /// Hours that a content is kept after a sweep found it without a reference.
     pub sweep_grace_hours: u64,
+    /// Days for which expunged messages, deleted mailboxes and retired accounts can be brought back; until then they
+    /// take room. 0 removes them at once.
+    pub undelete_days: u32,
     /// The window of time whose packs are one generation, in seconds. Fixed when the store is made; only tests
     /// make it shorter.
     pub generation_seconds: u64,
@@ -98,7 +103,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What a store in this folder is opened with where nothing else is said.
+    /// What a store in this folder is opened with where nothing else is said. What is deleted goes at once.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -106,6 +111,7 @@ impl Settings {
             pack_after_seconds: 60,
             cache_octets: 64 * 1024 * 1024,
             sweep_grace_hours: limits::SWEEP_GRACE_HOURS_DEFAULT,
+            undelete_days: 0,
             generation_seconds: limits::GENERATION_SECONDS,
             metadata: MetadataAt::default(),
             objects: ObjectsAt::Folder,

@@ -6,7 +6,7 @@ use super::{
     quota::{Admission, Usage},
     transaction::Transaction,
 };
-use crate::mail::{AccountId, Flags, Keyword, MailboxId, MessageNumber, ModSeq, SystemFlags, Uid, UidValidity};
+use crate::mail::{AccountId, Flags, Keyword, MailboxId, ModSeq, SystemFlags, Uid, UidValidity};
 
 /// How flags change (RFC 9051 §6.4.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,7 @@ impl Store {
     }
 
     /// Removes the messages with `\Deleted`, of `among` where given, else of the whole mailbox, and returns their UIDs.
+    /// [`Store::undelete`] brings them back for `Settings::undelete_days`.
     pub async fn expunge(
         &self,
         account: AccountId,
@@ -120,8 +121,7 @@ impl Store {
             }
             let modseq = transaction.account_mut(account)?.take_modseq()?;
             transaction.remove_rows(account, mailbox, &rows, modseq)?;
-            let numbers: Vec<MessageNumber> = rows.iter().map(|row| row.number).collect();
-            transaction.release(account, modseq, &numbers);
+            transaction.release_expunged(account, mailbox, &rows, modseq)?;
             failpoint::reach("expunge.before_commit");
             Ok(rows.iter().map(|row| row.uid).collect())
         })
@@ -219,7 +219,7 @@ fn copy(
 }
 
 /// The keywords of a row, by the keyword table of its mailbox.
-fn keywords_of<'k>(row: &Row, names: &'k [Keyword]) -> impl Iterator<Item = &'k Keyword> + Clone {
+pub(super) fn keywords_of<'k>(row: &Row, names: &'k [Keyword]) -> impl Iterator<Item = &'k Keyword> + Clone {
     let bits = row.keywords;
     names.iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, keyword)| keyword)
 }

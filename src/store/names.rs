@@ -113,7 +113,13 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn create(&mut self, account: AccountId, name: &str, special_use: Option<SpecialUse>) -> Result<(), StoreError> {
+    /// Makes a mailbox and the levels above it.
+    pub(super) fn create(
+        &mut self,
+        account: AccountId,
+        name: &str,
+        special_use: Option<SpecialUse>,
+    ) -> Result<(), StoreError> {
         let state = self.account(account)?;
         let names = state.names();
         if names.contains(name) {
@@ -134,8 +140,8 @@ impl Transaction<'_> {
         if !self.account(account)?.names().contains(name) {
             return Err(StoreError::NoMailbox);
         }
-        let Named { id, .. } = self.take_name(account, name)?;
-        self.drop_mailbox(account, id)
+        let named = self.take_name(account, name)?;
+        self.drop_mailbox(account, name, named)
     }
 
     fn rename(&mut self, account: AccountId, from: &str, to: &str) -> Result<(), StoreError> {

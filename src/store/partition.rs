@@ -145,8 +145,8 @@ enum Next {
 
 impl Writer {
     fn new(number: u16, receiver: mpsc::Receiver<Box<dyn Work>>, inner: Weak<Inner>) -> Self {
-        // There may be released messages from before.
-        Self { number, receiver, inner, left: Left { released: true, failed: false } }
+        // There may be notes of deleted rows from before.
+        Self { number, receiver, inner, left: Left { due: Some(0), failed: false } }
     }
 
     /// With something left to do, only what is waiting already goes first.
@@ -154,7 +154,7 @@ impl Writer {
         match self.receiver.try_recv() {
             Ok(work) => Next::Group(Some(work)),
             Err(TryRecvError::Disconnected) => Next::End,
-            Err(TryRecvError::Empty) if self.left.released && !self.left.failed => Next::Group(None),
+            Err(TryRecvError::Empty) if self.left.is_due(&self.inner) && !self.left.failed => Next::Group(None),
             Err(TryRecvError::Empty) => Next::Nothing,
         }
     }
@@ -163,8 +163,8 @@ impl Writer {
         let group = Group {
             inner,
             partition: self.number,
-            step: self.left.released,
-            released: false,
+            due: self.left.due,
+            is_due: self.left.due.is_some_and(|due| due <= inner.clock.now().seconds()),
             waiting: Vec::new(),
             refused: Vec::new(),
         };
@@ -207,20 +207,27 @@ impl Run for Writer {
 
 /// What a group leaves for the next one.
 struct Left {
-    /// There may be released messages.
-    released: bool,
+    /// When a note of deleted rows is to be worked off, in seconds since 1970; `None` where there is none.
+    due: Option<i64>,
     /// The group was not committed, so there is no use in trying at once.
     failed: bool,
+}
+
+impl Left {
+    fn is_due(&self, inner: &Weak<Inner>) -> bool {
+        let Some(due) = self.due else { return false };
+        inner.upgrade().is_some_and(|inner| due <= inner.clock.now().seconds())
+    }
 }
 
 /// Operations that are committed together.
 struct Group<'a> {
     inner: &'a Arc<Inner>,
     partition: u16,
-    /// Whether released messages are looked after in this group.
-    step: bool,
-    /// Whether there may be more of these.
-    released: bool,
+    /// When the next note of deleted rows is to be worked off.
+    due: Option<i64>,
+    /// Whether one is in this group.
+    is_due: bool,
     waiting: Vec<Box<dyn Work>>,
     /// Operations that failed; they are answered with the others.
     refused: Vec<Box<dyn Work>>,
@@ -236,35 +243,34 @@ impl<'a> Group<'a> {
             let has_room = transaction.octets() < limits::GROUP_OCTETS_MAX / 2;
             next = if has_room { receiver.try_recv().ok() } else { None };
         }
-        // Released messages alone can be released again, so they wait for nothing either.
+        // What is worked off alone can be worked off again, so it waits for nothing either.
         let is_synced = self.waiting.iter().any(|work| work.durability() == Durability::Synced);
         let durability = if is_synced { Durability::Synced } else { Durability::Buffered };
         let committed = commit(self.inner, transaction, durability);
-        let left = Left {
-            released: committed.as_ref().map_or(self.step, |released| *released || self.released),
-            failed: committed.is_err(),
-        };
+        let grace = self.inner.clock.now().seconds().saturating_add(self.inner.undelete_seconds);
+        let of_new_notes = committed.as_ref().is_ok_and(|released| *released).then_some(grace);
+        let left = Left { due: self.due.into_iter().chain(of_new_notes).min(), failed: committed.is_err() };
         let committed = committed.map(|_| ());
         self.refused.into_iter().for_each(|work| work.answer(Ok(())));
         self.waiting.into_iter().for_each(|work| work.answer(committed.clone()));
         left
     }
 
-    /// A transaction with a step of released messages. That comes first: what an operation removes it must
-    /// not write again.
+    /// A transaction in which a note is worked off, where one is due. That comes first: what an operation removes it
+    /// must not write again.
     fn begin(&mut self) -> Transaction<'a> {
         let mut transaction = Transaction::new(self.inner);
-        if !self.step {
+        if !self.is_due {
             return transaction;
         }
         match release::step(&mut transaction, self.partition) {
-            Ok(more) => {
-                self.released = more;
+            Ok(due) => {
+                self.due = due;
                 transaction
             }
             Err(error) => {
-                error!(%error, partition = self.partition, "released messages stay until the next start");
-                (self.step, self.released) = (false, false);
+                error!(%error, partition = self.partition, "deleted messages stay until more are deleted");
+                (self.is_due, self.due) = (false, None);
                 Transaction::new(self.inner)
             }
         }
@@ -293,7 +299,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Commits and publishes a transaction; `true` where it released messages.
+/// Commits and publishes a transaction; `true` where it noted deleted rows.
 fn commit(inner: &Arc<Inner>, transaction: Transaction<'_>, durability: Durability) -> Result<bool, Outage> {
     if let Some(outage) = inner.outage.get() {
         return Err(outage.clone());

@@ -46,6 +46,10 @@ impl Store {
         if let Some(record) = self.inner.records.get(&(account, number)) {
             return Ok(record);
         }
+        // The rows of a removed account may still be there.
+        if matches!(self.inner.account(account), Err(StoreError::NoAccount)) {
+            return Err(StoreError::NoMessage);
+        }
         let place = self.inner.place(account);
         let record = Arc::new(StoredRecord::read(&self.inner.engine, place, number)?.into_record(place, number)?);
         self.inner.records.put((account, number), Arc::clone(&record));

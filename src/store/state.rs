@@ -188,6 +188,10 @@ impl Inner {
         if let Some(state) = self.mailboxes.get(&(account, mailbox)) {
             return Ok(state);
         }
+        // The rows of a removed account may still be there.
+        if matches!(self.account(account), Err(StoreError::NoAccount)) {
+            return Err(StoreError::NoMailbox);
+        }
         let place = self.place(account);
         let (state, header) = State::load(&self.engine.view(), place, mailbox)?;
         self.mailboxes.keep((account, mailbox), Arc::new(state), || {

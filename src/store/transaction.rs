@@ -6,14 +6,14 @@
 
 use super::{
     Inner, StoreError,
-    account_state::AccountState,
+    account_state::{AccountState, Named},
     block::block_of,
     key::{Column, Place, end_of},
     mailbox::{MailboxStatus, Row},
     metadata::{Batch, Table},
     quota::Usage,
     record::StoredRecord,
-    release,
+    release::{self, Cause, Note},
     state::{Header, State},
     vanished,
 };
@@ -50,7 +50,7 @@ pub(super) struct Published {
     pub(super) removed_mailboxes: Vec<(AccountId, MailboxId)>,
     /// Accounts with new text to index.
     pub(super) indexed: BTreeSet<AccountId>,
-    /// Whether messages were released.
+    /// Whether deleted rows were noted.
     pub(super) released: bool,
 }
 
@@ -162,18 +162,25 @@ impl<'a> Transaction<'a> {
 
     /// Removes all rows that an account has. The objects of its index are the caller's.
     pub(super) fn drop_account(&mut self, account: AccountId) -> Result<(), StoreError> {
-        self.account(account)?;
         let place = self.place(account);
         for table in
             [Table::Mailbox, Table::Row, Table::Record, Table::Change, Table::Reference, Table::Tail, Table::Segment]
         {
             self.batch().delete_range(table, place.prefix(), end_of(place.prefix()));
         }
-        self.batch().delete_range(Table::Outbox, place.releases(), end_of(place.releases()));
-        self.accounts.remove(&account);
+        for note in release::keys_of(self.inner, place)? {
+            self.delete(Table::Outbox, note);
+        }
         self.mailboxes.retain(|(of, _), _| *of != account);
-        self.published.removed_accounts.insert(account);
+        self.hide_account(account);
         Ok(())
+    }
+
+    /// Takes an account out of sight; its rows stay.
+    pub(super) fn hide_account(&mut self, account: AccountId) {
+        self.changes += 1;
+        self.accounts.remove(&account);
+        self.published.removed_accounts.insert(account);
     }
 
     /// The mailbox as the group has left it.
@@ -214,15 +221,18 @@ impl<'a> Transaction<'a> {
     }
 
     /// Removes a mailbox that its account names no more, and every message in it.
-    pub(super) fn drop_mailbox(&mut self, account: AccountId, mailbox: MailboxId) -> Result<(), StoreError> {
+    pub(super) fn drop_mailbox(&mut self, account: AccountId, name: &str, named: Named) -> Result<(), StoreError> {
+        let mailbox = named.id;
         let state = match self.mailboxes.remove(&(account, mailbox)) {
             Some(open) => open.state,
             None => self.inner.open_mailbox(account, mailbox)?.as_ref().clone(),
         };
         let modseq = self.account_mut(account)?.take_modseq()?;
-        let numbers: Vec<MessageNumber> = state.rows().map(|row| row.number).collect();
-        self.release(account, modseq, &numbers);
         self.count_out(account, usage_of(state.rows()))?;
+        let (name, keywords) = (name.to_owned(), state.header.status.keywords.clone());
+        let rows = state.rows().copied().collect();
+        let cause = Cause::MailboxDeleted(named.special_use);
+        self.release(account, modseq, Note { mailbox, name, cause, keywords, rows });
         let place = self.place(account);
         let prefix = place.blocks(mailbox);
         for table in [Table::Row, Table::Change] {
@@ -368,12 +378,26 @@ impl<'a> Transaction<'a> {
         self.change_count(Table::Record, self.place(account).record_rows(number), 1, 1).map(|_| ())
     }
 
-    /// Notes that a row less names each of these records; they are looked after in later groups
-    /// ([`release`]), so that emptying a large mailbox does not hold up the partition.
-    pub(super) fn release(&mut self, account: AccountId, modseq: ModSeq, numbers: &[MessageNumber]) {
-        let place = self.place(account);
-        for (chunk, value) in (0..).zip(release::rows(numbers)) {
-            self.batch().put(Table::Outbox, place.release(modseq, chunk), value);
+    /// Notes that rows of a mailbox were expunged at a mod-sequence.
+    pub(super) fn release_expunged(
+        &mut self,
+        account: AccountId,
+        mailbox: MailboxId,
+        rows: &[Row],
+        modseq: ModSeq,
+    ) -> Result<(), StoreError> {
+        let keywords = self.mailbox(account, mailbox)?.header.status.keywords.clone();
+        let name = self.account(account)?.names().name_of(mailbox).ok_or(StoreError::NoMailbox)?.to_owned();
+        self.release(account, modseq, Note { mailbox, name, cause: Cause::Expunged, keywords, rows: rows.to_vec() });
+        Ok(())
+    }
+
+    /// Notes that a row less names each of these records; they are looked after in later groups ([`release`]),
+    /// so that emptying a large mailbox does not hold up the partition, and once the rows cannot be brought back.
+    fn release(&mut self, account: AccountId, modseq: ModSeq, note: Note) {
+        let (place, seconds) = (self.place(account), self.now().seconds());
+        for (chunk, value) in (0..).zip(note.values()) {
+            self.batch().put(Table::Outbox, place.release(seconds, modseq, chunk), value);
             self.published.released = true;
         }
     }

@@ -43,12 +43,12 @@ pub(super) struct Tasks {
 }
 
 impl Store {
-    /// Starts packer, index workers and the daily forgetting of old deliveries.
+    /// Starts packer, index workers and the hourly removal of what is too old.
     pub(super) fn start_upkeep(&self, pack_after: Duration) -> Result<(), StoreError> {
         let (closing, closed) = watch::channel(());
         let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(closed.clone()));
         let sweeper = contents::sweep_daily(Arc::downgrade(&self.inner), is_closed(closed.clone()));
-        let repeats = forget_old_repeats(Arc::downgrade(&self.inner), closed);
+        let repeats = remove_old(Arc::downgrade(&self.inner), closed);
         *self.inner.tasks.lock() = Tasks {
             closing: Some(closing),
             running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(repeats)],
@@ -128,8 +128,9 @@ async fn is_closed(mut closed: watch::Receiver<()>) {
     while closed.changed().await.is_ok() {}
 }
 
-/// Forgets deliveries whose senders have given up, at the start and each hour.
-async fn forget_old_repeats(inner: Weak<Inner>, closed: watch::Receiver<()>) {
+/// Forgets deliveries whose senders have given up, and removes what can no longer be brought back: at the start and
+/// each hour.
+async fn remove_old(inner: Weak<Inner>, closed: watch::Receiver<()>) {
     let mut closed = std::pin::pin!(is_closed(closed));
     let mut hours = tokio::time::interval(Duration::from_secs(limits::REPEAT_SWEEP_SECONDS));
     loop {
@@ -138,6 +139,12 @@ async fn forget_old_repeats(inner: Weak<Inner>, closed: watch::Receiver<()>) {
             _ = hours.tick() => {}
         }
         let Some(inner) = inner.upgrade() else { return };
+        inner.wake_writers();
+        let store = Store { inner: Arc::clone(&inner) };
+        if let Err(error) = store.finish_removals().await {
+            tracing::warn!(%error, "removed accounts stay until the next hour");
+        }
+        drop(store);
         let forgotten = off_the_reactor(move || inner.forget_old_repeats()).await;
         if let Err(error) | Ok(Err(error)) = forgotten {
             tracing::warn!(%error, "old deliveries stay remembered");

@@ -7,10 +7,11 @@ use crate::{
         account_state::{Counters, Named},
         block::Block,
         inner::Inner,
-        key::{Place, end_of},
+        key::{Place, end_of, releases},
         mailbox::Row,
         metadata::{Table, View},
-        off_the_reactor, release,
+        off_the_reactor,
+        release::{Note, Stamp},
         state::Header,
         vanished,
     },
@@ -241,10 +242,12 @@ impl AccountRows {
     }
 
     fn read_releases(&mut self, view: &View<'_>) -> Result<(), StoreError> {
-        view.scan_prefix(Table::Outbox, &self.place.releases(), |key, value| {
-            match release::read(value) {
-                Some(numbers) => self.released.extend(numbers),
-                None => self.bad_releases.push(key.to_vec()),
+        view.scan_prefix(Table::Outbox, &releases(self.place.partition), |key, value| {
+            if Stamp::of_key(key).is_some_and(|stamp| stamp.account == self.place.account) {
+                match Note::read(value) {
+                    Some(note) => self.released.extend(note.rows.iter().map(|row| row.number)),
+                    None => self.bad_releases.push(key.to_vec()),
+                }
             }
             true
         })
@@ -298,7 +301,14 @@ impl Inner {
         let mut places: Vec<Place> = found.into_iter().filter_map(place).collect();
         places.sort_by_key(|place| place.account);
         places.dedup();
-        Ok(places)
+        // A removed account that may be brought back is as it was left, and is examined once it is back.
+        let mut present = Vec::with_capacity(places.len());
+        for place in places {
+            if self.engine.get(Table::Mailbox, place.retired_counters())?.is_none() {
+                present.push(place);
+            }
+        }
+        Ok(present)
     }
 
     /// Partition and account of the first key from `from` on.

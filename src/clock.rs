@@ -7,6 +7,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
+use tokio::time::Instant;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +27,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Real,
-    Simulated { millis: Arc<AtomicI64>, seed: Arc<AtomicU64> },
+    Simulated { millis: Arc<AtomicI64>, timers: Option<Instant>, seed: Arc<AtomicU64> },
 }
 
 impl Clock {
@@ -37,7 +38,18 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance`], with random octets that follow from `seed`.
     pub fn simulated(start: UnixMillis, seed: u64) -> Self {
-        Self(Source::Simulated { millis: Arc::new(AtomicI64::new(start.0)), seed: Arc::new(AtomicU64::new(seed)) })
+        Self::from_seed(start, None, seed)
+    }
+
+    /// The same, which also moves with the timers of the runtime: where these stand still until there is nothing else to
+    /// do, so does the clock.
+    pub fn simulated_with_timers(start: UnixMillis, seed: u64) -> Self {
+        Self::from_seed(start, Some(Instant::now()), seed)
+    }
+
+    fn from_seed(start: UnixMillis, timers: Option<Instant>, seed: u64) -> Self {
+        let (millis, seed) = (Arc::new(AtomicI64::new(start.0)), Arc::new(AtomicU64::new(seed)));
+        Self(Source::Simulated { millis, timers, seed })
     }
 
     /// The time now.
@@ -47,7 +59,10 @@ impl Clock {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
                 UnixMillis(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
             }
-            Source::Simulated { millis, .. } => UnixMillis(millis.load(Ordering::SeqCst)),
+            Source::Simulated { millis, timers, .. } => {
+                let run = timers.map_or(0, |since| since.elapsed().as_millis());
+                UnixMillis(millis.load(Ordering::SeqCst).saturating_add(i64::try_from(run).unwrap_or(i64::MAX)))
+            }
         }
     }
 
@@ -87,4 +102,19 @@ fn splitmix64(state: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_clock_moves_with_the_timers_or_not_at_all() {
+        let (still, moving) = (Clock::simulated(UnixMillis(5), 1), Clock::simulated_with_timers(UnixMillis(5), 1));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        moving.advance(Duration::from_secs(1));
+        assert_eq!((still.now(), moving.now()), (UnixMillis(5), UnixMillis(3005)));
+        assert_eq!(still.random_u64(), moving.random_u64());
+    }
 }

@@ -535,3 +535,13 @@ pub const DOCTOR_BATCH_OCTETS: usize = 1024 * 1024;
 /// Numbers that an account whose counters are lost passes over: more than anybody gives out between two packs, and
 /// little of 32 bits.
 pub const DOCTOR_NUMBERS_SKIPPED: u64 = 1024 * 1024;
+
+/// Octets under way in one direction of a simulated connection, as in a system's socket buffer.
+pub const SIMULATED_WINDOW_OCTETS: usize = 64 * 1024;
+
+/// Pieces that one write on a simulated connection is cut into at most; the rest travels in one. Single octets show as
+/// much in hundreds as in hundreds of thousands.
+pub const SIMULATED_PIECES_MAX: usize = 40;
+
+/// Connections that wait to be accepted by a simulated listener.
+pub const SIMULATED_BACKLOG: usize = 128;

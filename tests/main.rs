@@ -13,6 +13,7 @@ mod imap;
 mod message;
 mod recovery;
 mod search;
+mod simulation;
 mod smtp;
 mod store;
 mod support;

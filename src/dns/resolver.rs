@@ -1,19 +1,19 @@
 //! Questions to the configured resolvers.
 
-use super::{DnsError, MailExchange, Settings, name};
+use super::{DnsError, MailExchange, Settings, Zone, name, zone::Answer};
 use hickory_proto::{
     op::ResponseCode,
-    rr::{Name, RData, RecordType},
+    rr::{Name, RData, Record, RecordType},
 };
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
-    lookup::Lookup,
     net::{DnsError as Failure, NetError, runtime::TokioRuntimeProvider},
     system_conf,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ const ALIASES_MAX: usize = 8;
 #[derive(Clone)]
 pub struct Resolver {
     hickory: TokioResolver,
+    /// Answers from here alone, in a simulation.
+    zone: Option<Arc<Zone>>,
     /// How long one question may take with every attempt and alias.
     patience: Duration,
 }
@@ -47,7 +49,14 @@ impl Resolver {
         options.use_hosts_file = ResolveHosts::Never;
         let hickory = builder.build().map_err(std::io::Error::other)?;
         let attempts = u32::try_from(settings.attempts.max(1)).unwrap_or(u32::MAX);
-        Ok(Self { hickory, patience: settings.timeout.saturating_mul(attempts) })
+        Ok(Self { hickory, zone: None, patience: settings.timeout.saturating_mul(attempts) })
+    }
+
+    /// Answers from a zone in memory at once, and asks nobody.
+    pub fn simulated(zone: Zone) -> std::io::Result<Self> {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let settings = Settings { servers: vec![nowhere], timeout: Duration::ZERO, attempts: 1, cache_entries: 0 };
+        Ok(Self { zone: Some(Arc::new(zone)), ..Self::new(&settings)? })
     }
 
     /// TXT records, the strings of each joined (RFC 7208 §3.3).
@@ -103,9 +112,19 @@ impl Resolver {
     }
 
     async fn ask<T>(&self, name: Name, wanted: RecordType, read: fn(&RData) -> Option<T>) -> Result<Vec<T>, DnsError> {
+        if let Some(zone) = &self.zone {
+            let Answer { code, answers, .. } = zone.answer(&name, wanted);
+            let found = records(&name, &answers, read);
+            return match code {
+                ResponseCode::NoError if found.is_empty() => Err(DnsError::NoRecord),
+                ResponseCode::NoError => Ok(found),
+                ResponseCode::NXDomain => Err(DnsError::NoName),
+                _ => Err(DnsError::Temporary),
+            };
+        }
         let asked = tokio::time::timeout(self.patience, self.hickory.lookup(name, wanted)).await;
         let answer = asked.map_err(|_| DnsError::Temporary)?.map_err(|failure| meaning(&failure))?;
-        let found = records(&answer, read);
+        let found = records(answer.query().name(), answer.answers(), read);
         if found.is_empty() { Err(DnsError::NoRecord) } else { Ok(found) }
     }
 }
@@ -119,9 +138,9 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
 }
 
 /// The records that answer the question: those of the name and of the names that it is an alias for.
-fn records<T>(answer: &Lookup, read: fn(&RData) -> Option<T>) -> Vec<T> {
-    let mut names = vec![answer.query().name()];
-    for record in answer.answers() {
+fn records<T>(asked: &Name, answers: &[Record], read: fn(&RData) -> Option<T>) -> Vec<T> {
+    let mut names = vec![asked];
+    for record in answers {
         if let RData::CNAME(target) = &record.data
             && names.len() <= ALIASES_MAX
             && names.contains(&&record.name)
@@ -129,7 +148,7 @@ fn records<T>(answer: &Lookup, read: fn(&RData) -> Option<T>) -> Vec<T> {
             names.push(&target.0);
         }
     }
-    let ours = answer.answers().iter().filter(|record| names.contains(&&record.name));
+    let ours = answers.iter().filter(|record| names.contains(&&record.name));
     ours.filter_map(|record| read(&record.data)).collect()
 }
 
@@ -151,10 +170,7 @@ mod tests {
     use super::*;
     use hickory_proto::{
         op::Message,
-        rr::{
-            Record,
-            rdata::{A, CNAME},
-        },
+        rr::rdata::{A, CNAME},
     };
     use std::str::FromStr;
     use tokio::net::UdpSocket;
@@ -189,5 +205,14 @@ mod tests {
         let resolver = Resolver::new(&settings).unwrap();
         let (found, ()) = tokio::join!(resolver.ipv4("a.example"), answer_once(socket, records));
         assert_eq!(found, Ok(vec![Ipv4Addr::new(192, 0, 2, 1)]));
+    }
+
+    #[tokio::test]
+    async fn a_zone_in_memory_answers_as_a_name_server_would() {
+        let zone = "$ORIGIN example.org.\n@ 60 A 192.0.2.1\nwww 60 CNAME @\n".parse().unwrap();
+        let resolver = Resolver::simulated(zone).unwrap();
+        assert_eq!(resolver.ipv4("www.example.org").await, Ok(vec![Ipv4Addr::new(192, 0, 2, 1)]));
+        assert_eq!(resolver.txt("example.org").await, Err(DnsError::NoRecord));
+        assert_eq!(resolver.txt("example.net").await, Err(DnsError::NoName));
     }
 }

@@ -127,6 +127,7 @@ async fn wait(session: &Session, wire: &mut Wire<'_>, login_by: Instant) -> io::
     };
     let mut shutdown = session.shutdown.clone();
     let arrived = tokio::select! {
+        biased;
         arrived = timeout_at(deadline, wire.fill()) => arrived,
         () = shutdown.begun() => {
             wire.out.extend_from_slice(DRAINING);

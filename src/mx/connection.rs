@@ -298,6 +298,7 @@ impl<S: Service> Connection<S> {
         self.make_room();
         let may_drain = self.session.is_between_transactions();
         let read = tokio::select! {
+            biased;
             read = timeout_at(deadline, stream.read_buf(&mut self.input)) => read,
             () = self.shared.shutdown.begun(), if may_drain => {
                 self.session.close(Reply::SHUTTING_DOWN);

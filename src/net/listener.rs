@@ -1,11 +1,11 @@
 //! A listening socket and the places of its connections.
 
-use super::Stream;
+use super::{Stream, simulated::Arrivals};
 use crate::limits;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    io::{self, Write as _},
+    io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{
         Arc,
@@ -13,7 +13,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 /// One listening socket with its bounds.
 #[derive(Clone, Debug)]
@@ -38,9 +38,32 @@ pub struct Accepted {
 
 /// A bound listener.
 pub struct Listener {
-    socket: TcpListener,
+    socket: Socket,
     address: SocketAddr,
     places: Arc<Places>,
+}
+
+/// Where connections come from.
+enum Socket {
+    Tcp(TcpListener),
+    Simulated(Arrivals),
+}
+
+impl Socket {
+    async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                // A rival without it loses 40 ms on each reply that follows another.
+                stream.set_nodelay(true).map_err(|_| io::ErrorKind::ConnectionAborted)?;
+                Ok((Stream::Plain(stream), peer))
+            }
+            Self::Simulated(arrivals) => {
+                let (pipe, peer) = arrivals.recv().await.ok_or(io::ErrorKind::NotConnected)?;
+                Ok((Stream::Simulated(pipe), peer))
+            }
+        }
+    }
 }
 
 impl Listener {
@@ -49,7 +72,13 @@ impl Listener {
         let socket = TcpListener::bind(settings.address).await?;
         let address = socket.local_addr()?;
         let places = Arc::new(Places::new(settings));
-        Ok(Self { socket, address, places })
+        Ok(Self { socket: Socket::Tcp(socket), address, places })
+    }
+
+    /// Takes connections of a simulated network.
+    pub(super) fn simulated(settings: ListenerSettings, arrivals: Arrivals) -> Self {
+        let address = settings.address;
+        Self { socket: Socket::Simulated(arrivals), address, places: Arc::new(Places::new(settings)) }
     }
 
     /// Where it listens.
@@ -80,11 +109,8 @@ impl Listener {
                 refuse(stream, refusal);
                 continue;
             };
-            // A rival without it loses 40 ms on each reply that follows another.
-            if stream.set_nodelay(true).is_ok() {
-                self.places.accepted.fetch_add(1, Ordering::Relaxed);
-                return Ok(Accepted { stream: Stream::Plain(stream), peer, permit });
-            }
+            self.places.accepted.fetch_add(1, Ordering::Relaxed);
+            return Ok(Accepted { stream, peer, permit });
         }
     }
 
@@ -111,9 +137,12 @@ impl Listener {
 }
 
 /// Says why and closes. The send buffer of a new connection is empty, so the short text always fits and nobody waits.
-fn refuse(stream: TcpStream, refusal: &[u8]) {
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(refusal);
+fn refuse(stream: Stream, refusal: &[u8]) {
+    match stream {
+        Stream::Plain(stream) => drop(stream.try_write(refusal)),
+        Stream::Simulated(pipe) => pipe.send_now(refusal),
+        // A connection that was just accepted is in the clear.
+        Stream::Tls(_) => {}
     }
 }
 
@@ -212,7 +241,7 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt as _;
+    use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
     fn places(connections_max: usize, connections_per_address_max: usize) -> Arc<Places> {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));

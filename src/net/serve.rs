@@ -22,11 +22,13 @@ where
     let address = listener.address();
     let mut sessions = JoinSet::new();
     loop {
+        // In this order: no chance decides what happens next.
         tokio::select! {
+            biased;
             () = shutdown.begun() => break,
-            accepted = listener.accept(refusal) => drop(sessions.spawn(session(accepted?))),
             // Ended tasks are taken out as they end, so the set stays as small as the permits allow.
             Some(ended) = sessions.join_next() => report(address, ended),
+            accepted = listener.accept(refusal) => drop(sessions.spawn(session(accepted?))),
         }
     }
     drop(listener);
@@ -81,7 +83,7 @@ mod tests {
         last.write_all(b"b").await.unwrap();
         assert_eq!(last.read_u8().await.unwrap(), b'b');
         let mut waiting = TcpStream::connect(address).await.unwrap();
-        begin.send(true).unwrap();
+        begin.begin();
         // Accepted before the drain or closed by it: either way the server ends, and only after its sessions.
         let _ = waiting.write_all(b"c").await;
         server.await.unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! A client's connection, in the clear or inside TLS.
 
+use super::Pipe;
 use crate::tls::Acceptor;
 use std::{
     io,
@@ -19,14 +20,16 @@ pub enum Stream {
     Plain(TcpStream),
     /// Inside TLS.
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    /// In the clear, over a network in memory.
+    Simulated(Pipe),
 }
 
 impl Stream {
     /// Performs a TLS handshake on a clear stream. What the client sent ahead of it in the clear must have
-    /// been thrown away by the caller (command injection). An error where TLS is already on.
+    /// been thrown away by the caller (command injection). An error where TLS is already on, and in a simulation, which has none.
     pub async fn start_tls(self, acceptor: &Acceptor, deadline: Duration) -> io::Result<Self> {
         let Self::Plain(stream) = self else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is on already"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is on already, or simulated"));
         };
         let handshake = tokio::time::timeout(deadline, acceptor.current().accept(stream));
         let stream = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -41,7 +44,11 @@ impl Stream {
     /// Whether the client of a clear stream has sent octets that nobody has read yet, without waiting for any. Inside TLS
     /// this is not known, and `false`.
     pub fn has_unread(&self) -> bool {
-        let Self::Plain(stream) = self else { return false };
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Simulated(pipe) => return pipe.has_unread(),
+            Self::Tls(_) => return false,
+        };
         // Asks the system itself, by a second descriptor: tokio learns of the first octets only on its next turn.
         let peek = stream.as_fd().try_clone_to_owned().and_then(|fd| std::net::TcpStream::from(fd).peek(&mut [0]));
         matches!(peek, Ok(1..))
@@ -53,6 +60,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Simulated(pipe) => Pin::new(pipe).poll_read(cx, buf),
         }
     }
 }
@@ -62,6 +70,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Simulated(pipe) => Pin::new(pipe).poll_write(cx, buf),
         }
     }
 
@@ -69,6 +78,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Simulated(pipe) => Pin::new(pipe).poll_flush(cx),
         }
     }
 
@@ -76,6 +86,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Simulated(pipe) => Pin::new(pipe).poll_shutdown(cx),
         }
     }
 }

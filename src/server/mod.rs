@@ -13,11 +13,17 @@ mod metrics;
 mod signal;
 mod tour;
 
-use crate::{admin::Socket, config::Config, limits, net::Shutdown, store::Store};
+use crate::{
+    admin::Socket,
+    config::Config,
+    limits,
+    net::{Drain, Shutdown},
+    store::Store,
+};
 use build::{Listening, Parts};
 use listeners::Bound;
 use std::{io, net::SocketAddr, time::Duration};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 pub use error::ServerError;
 pub use tour::{Fate, Letter, Tour};
@@ -27,7 +33,7 @@ pub struct Server {
     addresses: Addresses,
     store: Store,
     certificate: build::Certificate,
-    begin: watch::Sender<bool>,
+    drain: Drain,
     services: JoinSet<(&'static str, io::Result<()>)>,
 }
 
@@ -59,11 +65,11 @@ impl Server {
         let control = Socket::bind(&socket).map_err(|error| ServerError::Control(socket.clone(), error))?;
         let addresses = bound.addresses();
         let (store, certificate) = (parts.store.clone(), parts.certificate.clone());
-        let (begin, shutdown) = Shutdown::channel();
+        let (drain, shutdown) = Shutdown::channel();
         bound.log();
         let services = Listening::new(parts, &bound, shutdown).serve(bound, control);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %config.server.data.display(), "started");
-        Ok(Self { addresses, store, certificate, begin, services })
+        Ok(Self { addresses, store, certificate, drain, services })
     }
 
     /// Where it listens.
@@ -91,8 +97,7 @@ impl Server {
     /// Stops, and returns when the store is closed.
     pub async fn stop(mut self) {
         tracing::info!("stopping");
-        // Without receivers every service has ended already.
-        let _ = self.begin.send(true);
+        self.drain.begin();
         while let Some(ended) = self.services.join_next().await {
             if let Ok((_, Ok(()))) = ended {
                 continue;

@@ -66,9 +66,11 @@ async fn every_service_answers_and_ends_with_the_server() {
     assert!(greeted(imap, "a LOGOUT\r\n").await.contains("a OK"));
     assert!(exchange(metrics, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("\r\n\r\nok\n"));
 
-    let idle = TcpStream::connect(imap).await.unwrap();
+    let mut idle = TcpStream::connect(imap).await.unwrap();
+    // With the greeting it is a session; before, it may not have been accepted yet.
+    assert_eq!(idle.read_u8().await.unwrap(), b'*');
     let told = tokio::spawn(async move {
-        let (mut idle, mut told) = (idle, String::new());
+        let mut told = String::new();
         idle.read_to_string(&mut told).await.unwrap();
         told
     });

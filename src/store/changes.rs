@@ -1,14 +1,19 @@
 //! Change notification: level-triggered, lossless (P8).
 
 use super::{Inner, Store, StoreError, transaction::Published};
-use crate::mail::{AccountId, ModSeq};
+use crate::{
+    mail::{AccountId, ModSeq},
+    work::Mark,
+};
 use std::sync::Arc;
-use tokio::sync::watch;
+
+/// Above every mod-sequence: the account is gone.
+const REMOVED: u64 = u64::MAX;
 
 /// Wakes when something in an account changed. Carries no news of its own: compare
 /// `MailboxStatus::highest_modseq` and read the difference.
 pub struct Watch {
-    receiver: watch::Receiver<u64>,
+    highest: Arc<Mark>,
     seen: u64,
 }
 
@@ -17,8 +22,10 @@ impl Watch {
     /// what it was when the watch began). Cancel-safe: a change that comes meanwhile is seen by the next call.
     /// `NoAccount` once the account is removed.
     pub async fn changed(&mut self) -> Result<ModSeq, StoreError> {
-        let seen = self.seen;
-        let highest = *self.receiver.wait_for(|highest| *highest > seen).await.map_err(|_| StoreError::NoAccount)?;
+        let highest = self.highest.above(self.seen).await;
+        if highest == REMOVED {
+            return Err(StoreError::NoAccount);
+        }
         self.seen = highest;
         ModSeq::new(highest).ok_or(StoreError::NoAccount)
     }
@@ -27,14 +34,14 @@ impl Watch {
 impl Store {
     /// Watches an account; every change committed after this call is seen.
     pub fn watch(&self, account: AccountId) -> Result<Watch, StoreError> {
-        // The sender is found or made first, so that a commit in between is not missed.
-        let receiver = {
+        // The mark is found or made first, so that a commit in between is not missed.
+        let highest = {
             let mut watches = self.inner.watches.lock();
-            watches.retain(|_, sender| !sender.is_closed());
-            watches.entry(account).or_insert_with(|| watch::channel(0).0).subscribe()
+            watches.retain(|_, mark| Arc::strong_count(mark) > 1);
+            Arc::clone(watches.entry(account).or_default())
         };
-        let highest = self.inner.account(account)?.highest_modseq();
-        Ok(Watch { receiver, seen: highest })
+        let seen = self.inner.account(account)?.highest_modseq();
+        Ok(Watch { highest, seen })
     }
 }
 
@@ -48,7 +55,9 @@ pub(super) fn publish(inner: &Inner, published: Published) {
         inner.mailboxes.remove_if(|(of, _)| *of == account);
         inner.records.remove_if(|(of, _)| *of == account);
         inner.accounts.remove(&account);
-        inner.watches.lock().remove(&account);
+        if let Some(mark) = inner.watches.lock().remove(&account) {
+            mark.raise(REMOVED);
+        }
     }
     for (account, state) in published.accounts {
         let policy = &inner.quotas.policy;
@@ -57,8 +66,8 @@ pub(super) fn publish(inner: &Inner, published: Published) {
         }
         let highest = state.highest_modseq();
         inner.accounts.put(account, Arc::new(state));
-        if let Some(sender) = inner.watches.lock().get(&account) {
-            sender.send_if_modified(|known| std::mem::replace(known, highest.max(*known)) < highest);
+        if let Some(mark) = inner.watches.lock().get(&account) {
+            mark.raise(highest);
         }
     }
     for account in published.indexed {

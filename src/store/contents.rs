@@ -85,6 +85,7 @@ pub(super) async fn sweep_daily(inner: Weak<Inner>, closing: impl Future<Output 
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = &mut closing => return,
             _ = looks.tick() => {}
         }

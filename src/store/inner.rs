@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     limits,
     mail::{AccountId, MailboxId, MessageNumber},
-    work::Worker,
+    work::{Mark, Worker},
 };
 use parking_lot::Mutex;
 use std::{
@@ -40,8 +40,8 @@ pub(super) struct Inner {
     pub(super) accounts: Cache<AccountId, AccountState>,
     pub(super) mailboxes: Cache<(AccountId, MailboxId), State>,
     pub(super) records: Cache<(AccountId, MessageNumber), MessageRecord>,
-    pub(super) watches: Mutex<HashMap<AccountId, tokio::sync::watch::Sender<u64>>>,
     pub(super) quotas: Quotas,
+    pub(super) watches: Mutex<HashMap<AccountId, Arc<Mark>>>,
     /// One change to the directory or to the account ids at a time.
     pub(super) directory: Mutex<()>,
     /// Set once the outcome of a commit is unknown: no further writes.

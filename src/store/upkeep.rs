@@ -11,7 +11,8 @@ use super::{
 use crate::{
     limits,
     mail::{AccountId, MessageNumber},
-    message, work,
+    message,
+    work::{self, Mark},
 };
 use std::{
     future::Future,
@@ -19,7 +20,7 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Counts over the whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -37,22 +38,26 @@ pub struct Statistics {
 /// What has to be waited for on closing.
 #[derive(Default)]
 pub(super) struct Tasks {
-    /// Dropping it is the signal to stop.
-    closing: Option<watch::Sender<()>>,
+    /// Raised as the signal to stop.
+    closing: Arc<Mark>,
     running: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.closing.raise(1);
+    }
 }
 
 impl Store {
     /// Starts packer, index workers and the hourly removal of what is too old.
     pub(super) fn start_upkeep(&self, pack_after: Duration) -> Result<(), StoreError> {
-        let (closing, closed) = watch::channel(());
-        let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(closed.clone()));
-        let sweeper = contents::sweep_daily(Arc::downgrade(&self.inner), is_closed(closed.clone()));
-        let repeats = remove_old(Arc::downgrade(&self.inner), closed);
-        *self.inner.tasks.lock() = Tasks {
-            closing: Some(closing),
-            running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(repeats)],
-        };
+        let closing = Arc::<Mark>::default();
+        let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(Arc::clone(&closing)));
+        let sweeper = contents::sweep_daily(Arc::downgrade(&self.inner), is_closed(Arc::clone(&closing)));
+        let repeats = remove_old(Arc::downgrade(&self.inner), Arc::clone(&closing));
+        *self.inner.tasks.lock() =
+            Tasks { closing, running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(repeats)] };
         self.start_indexes()
     }
 
@@ -63,10 +68,10 @@ impl Store {
 
     /// Waits for the current jobs.
     pub(super) async fn stop_upkeep(&self) {
-        let Tasks { closing, running } = std::mem::take(&mut *self.inner.tasks.lock());
-        drop(closing);
+        let mut tasks = std::mem::take(&mut *self.inner.tasks.lock());
+        tasks.closing.raise(1);
         self.inner.blobs.stop_sweeping();
-        for task in running {
+        for task in std::mem::take(&mut tasks.running) {
             // One that panicked has left everything as it was; the next start goes on.
             let _ = task.await;
         }
@@ -123,18 +128,19 @@ impl Inner {
     }
 }
 
-/// Resolves once the sender is gone.
-async fn is_closed(mut closed: watch::Receiver<()>) {
-    while closed.changed().await.is_ok() {}
+/// Resolves once the store closes.
+async fn is_closed(closing: Arc<Mark>) {
+    closing.above(0).await;
 }
 
 /// Forgets deliveries whose senders have given up, and removes what can no longer be brought back: at the start and
 /// each hour.
-async fn remove_old(inner: Weak<Inner>, closed: watch::Receiver<()>) {
-    let mut closed = std::pin::pin!(is_closed(closed));
+async fn remove_old(inner: Weak<Inner>, closing: Arc<Mark>) {
+    let mut closed = std::pin::pin!(is_closed(closing));
     let mut hours = tokio::time::interval(Duration::from_secs(limits::REPEAT_SWEEP_SECONDS));
     loop {
         tokio::select! {
+            biased;
             () = &mut closed => return,
             _ = hours.tick() => {}
         }

@@ -9,7 +9,7 @@ use postern::{
     imap::{self, ClearLogin, Services, Sessions, TlsMode},
     mail::{AccountId, Address, Domain, Flag, Flags},
     message,
-    net::{Listener, ListenerSettings, Shutdown},
+    net::{Drain, Listener, ListenerSettings, Shutdown},
     store::{NewMessage, Settings, Store, Target},
     tls::{self, Acceptor, SessionTickets},
 };
@@ -45,7 +45,7 @@ pub struct Server {
     pub store: Store,
     pub accounts: Accounts,
     addresses: BTreeMap<&'static str, SocketAddr>,
-    drain: Option<tokio::sync::watch::Sender<bool>>,
+    drain: Option<Drain>,
     _folder: tempfile::TempDir,
 }
 
@@ -134,7 +134,7 @@ impl Server {
 
     /// Begins the drain.
     pub fn drain(&mut self) {
-        self.drain.take().unwrap().send(true).unwrap();
+        self.drain.take().unwrap().begin();
     }
 
     /// Clients for a dialogue.

@@ -10,7 +10,7 @@ use postern::{
     limits,
     mail::{AccountId, Address},
     mx::{self, ContentBudget, Services},
-    net::{Acceptor, Listener, ListenerSettings, Shutdown},
+    net::{Acceptor, Drain, Listener, ListenerSettings, Shutdown},
     spam::{Filter, Thresholds},
     store::{self, Store},
     submission::{self, TlsMode},
@@ -18,7 +18,7 @@ use postern::{
 };
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use tempfile::TempDir;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 /// The account that every test server has.
 pub const ALICE: &str = "alice@example.org";
@@ -62,7 +62,7 @@ pub struct Server {
     services: Services,
     connections_per_address_max: usize,
     folder: TempDir,
-    drain: watch::Sender<bool>,
+    drain: Drain,
     shutdown: Shutdown,
     tasks: Vec<JoinHandle<io::Result<()>>>,
     _names: ZoneServer,
@@ -173,7 +173,7 @@ impl Server {
 
     /// Begins the drain.
     pub fn begin_drain(&self) {
-        self.drain.send(true).unwrap();
+        self.drain.begin();
     }
 
     /// Waits for the end of every port.

@@ -36,6 +36,7 @@ pub(crate) async fn execute(session: &mut Session, wire: &mut Wire<'_>) -> Outco
         wire.rest();
         // Each branch is cancel-safe: what arrived stays in the framer, a change stays in the watch.
         tokio::select! {
+            biased;
             arrived = wire.fill() => arrived?,
             changed = watch.changed() => drop(changed?),
             _ = still_here.tick() => wire.out.extend_from_slice(b"* OK Still here\r\n"),

@@ -254,6 +254,7 @@ impl Blobs {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = &mut closing => return,
                 _ = ticks.tick() => {}
             }

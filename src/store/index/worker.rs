@@ -25,20 +25,21 @@ use crate::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     sync::Notify,
     task::{JoinHandle, JoinSet},
+    time::Instant,
 };
 
 /// Accounts with a tail.
 #[derive(Default)]
 pub(super) struct Queue {
-    waiting: Mutex<HashMap<AccountId, Waiting>>,
+    waiting: Mutex<BTreeMap<AccountId, Waiting>>,
     /// Messages whose text could not be indexed. They stay in the tail.
     poisonous: Mutex<HashSet<(AccountId, u32)>>,
     wake: Notify,
@@ -113,6 +114,7 @@ async fn run(shared: std::sync::Weak<Shared>, mut stopped: tokio::sync::oneshot:
         let woken = Arc::clone(&indexes.0);
         drop(indexes);
         tokio::select! {
+            biased;
             // Dropping the sender is the signal.
             _ = &mut stopped => break,
             Some(done) = jobs.join_next() => {
@@ -273,7 +275,7 @@ async fn remove(indexes: &Indexes, account: AccountId, rows: &[SegmentRow]) -> R
 
 /// Eight segments of one level, where a level is a power of eight in documents.
 fn to_merge(rows: Vec<SegmentRow>) -> Option<Vec<SegmentRow>> {
-    let mut levels: std::collections::BTreeMap<u32, Vec<SegmentRow>> = std::collections::BTreeMap::new();
+    let mut levels: BTreeMap<u32, Vec<SegmentRow>> = BTreeMap::new();
     for row in rows {
         levels.entry(row.documents.max(1).ilog2() / 3).or_default().push(row);
     }

@@ -71,6 +71,13 @@ impl MemoryMetadata {
         Self::default()
     }
 
+    /// A copy of its own, with what this holds now. Cheap: they share rows until one of them changes.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let tables = self.state.lock().tables.clone();
+        Self { state: Arc::new(Mutex::new(State { tables, ..State::default() })) }
+    }
+
     /// Cuts the power: every commit that was not synced is lost, and the store that has it open can neither read nor
     /// write any more. The next one may open it at once.
     pub fn crash(&self) {

@@ -236,8 +236,7 @@ impl Objects {
                 Ok(path.exists().then_some(path))
             }
             Files::Copied(copies) => copies.file(name, || {
-                let runtime = tokio::runtime::Handle::try_current();
-                runtime.map_err(|error| StoreError::Failed(error.to_string()))?.block_on(self.get(name))
+                crate::work::wait(self.get(name)).map_err(|error| StoreError::Failed(error.to_string()))?
             }),
             Files::None => Err(StoreError::Failed(format!("object {name} is no local file"))),
         }

@@ -1,0 +1,46 @@
+//! Draws that follow from a seed.
+
+/// A sequence of draws.
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence of a seed and a purpose.
+    pub fn new(seed: u64, purpose: u64) -> Self {
+        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        random.next();
+        random
+    }
+
+    /// The next number (splitmix64).
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    /// `true` once in `times`.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of them.
+    pub fn of<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    /// Some of them, in order, at least one where there is one.
+    pub fn some<T: Clone>(&mut self, from: &[T], most: usize) -> Vec<T> {
+        let mut left: Vec<usize> = (0..from.len()).collect();
+        let count = 1 + self.below(most.max(1));
+        let mut chosen: Vec<usize> = (0..count.min(from.len())).map(|_| left.remove(self.below(left.len()))).collect();
+        chosen.sort_unstable();
+        chosen.into_iter().map(|at| from[at].clone()).collect()
+    }
+}

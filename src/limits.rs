@@ -142,6 +142,13 @@ pub const OBJECT_COPIES_OCTETS_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// How often a content is looked up again because it was on its way from one place to another.
 pub const CONTENT_LOOKUPS_MAX: usize = 4;
 
+/// Percentages of a quota at which an account's owner is warned: once with time left to tidy up, once before mail is
+/// refused.
+pub const QUOTA_WARNINGS_DEFAULT: [u8; 2] = [80, 95];
+
+/// Octets that trace fields of one copy take, about: where a size is announced, a message must fit with them.
+pub const TRACE_OCTETS_EXPECTED: u64 = 2048;
+
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const RECIPIENTS_MAX: usize = 100;
 

@@ -24,10 +24,45 @@ fn lists_are_printed_for_people_and_for_programs() {
     assert_eq!(succeed(&data, &["alias", "list"], ""), "@example.org\tann@example.org\n");
     assert_eq!(
         succeed(&data, &["account", "list", "--json"], "").lines().next(),
-        Some("{\"item\":\"account\",\"address\":\"ann@example.org\",\"mailboxes\":6,\"messages\":0,\"octets\":0}")
+        Some(
+            "{\"item\":\"account\",\"address\":\"ann@example.org\",\"mailboxes\":6,\"messages\":0,\"octets\":0,\"messages_max\":null,\"octets_max\":null,\"percent\":null}"
+        )
     );
     let records = succeed(&data, &["domain", "dns", DOMAIN, "--set", "server.hostname=mx.example.org"], "");
     assert!(records.contains("example.org.\tIN\tMX\t10 mx.example.org.\n"), "{records}");
+}
+
+#[test]
+fn quotas_are_set_and_drawn() {
+    let (_folder, data) = prepared(&["ann"]);
+    let quota =
+        |arguments: &[&str]| succeed(&data, &[&["account", "quota", "ann@example.org"], arguments].concat(), "");
+    let line = |name: &str, value: &str| format!("{name:<16}{value}\n");
+    let unlimited = "unlimited as for all accounts";
+    assert_eq!(
+        quota(&[]),
+        line("storage", &format!("0 octets, {unlimited}")) + &line("messages", &format!("0, {unlimited}"))
+    );
+    let drawn = line("full", "[....................] 0 %");
+    assert_eq!(
+        quota(&["--storage", "5GB", "--set", "limits.account_messages_max=1000"]),
+        line("storage", "0 octets of 5.0 GiB") + &line("messages", "0 of 1000, as for all accounts") + &drawn
+    );
+    assert_eq!(
+        succeed(&data, &["account", "list"], ""),
+        "ann@example.org\t6 mailboxes\t0 messages\t0 octets\t[....................] 0 %\n"
+    );
+    assert_eq!(
+        quota(&["--storage", "none", "--messages", "7"]),
+        line("storage", "0 octets, unlimited") + &line("messages", "0 of 7") + &drawn
+    );
+    assert_eq!(
+        quota(&["--messages", "default", "--json"]),
+        "{\"done\":\"quota\",\"messages\":0,\"octets\":0,\"messages_max\":null,\"octets_max\":null,\"percent\":null,\
+         \"own_octets_max\":true,\"own_messages_max\":false}\n"
+    );
+    fails(&data, &["account", "quota", "ann@example.org", "--storage", "5 elephants"], 2, "such as 500MB or 5GB");
+    fails(&data, &["account", "quota", "bob@example.org"], 4, "no such account: bob@example.org");
 }
 
 #[test]

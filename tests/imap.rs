@@ -12,7 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///
 /// Header lines: `messages: MAILBOX letter letter:flag,flag` puts letters into alice's mailboxes, oldest first;
 /// `security: clear` or `security: strict` names a listener (STARTTLS with logins in the clear, or without), else the
-/// dialogue runs on both the clear and the TLS listener. The letters are not `\Recent` any more, unless `recent: yes` says so. The account is alice, with the password `secret`.
+/// dialogue runs on both the clear and the TLS listener. The letters are not `\Recent` any more, unless `recent: yes` says so.
+/// `quota: octets=N messages=N` limits alice's account. The account is alice, with the password `secret`.
 #[test]
 fn dialogues_hold() {
     let mut server = Server::start();

@@ -4,6 +4,7 @@ mod client;
 mod conduct;
 mod end_to_end;
 mod machine;
+mod quota;
 mod scram;
 mod server;
 

@@ -1,6 +1,6 @@
 //! Accounts: add, list, change the password, remove.
 
-use super::{Admin, AdminError, Done, Events, Item, Run, Secret};
+use super::{Admin, AdminError, Done, Events, Item, QuotaFigures, Run, Secret};
 use crate::{
     accounts::{AccountsError, Password},
     mail::{AccountId, Address},
@@ -16,14 +16,14 @@ pub(super) async fn add(admin: &Admin, address: &Address, password: &Secret) -> 
 /// Lists the accounts by address.
 pub(super) async fn list(admin: &Admin, events: &Events) -> Result<Done, AdminError> {
     for account in admin.accounts.accounts() {
-        let size = match Size::of(admin, account.id) {
-            Ok(size) => size,
+        let quota = match QuotaFigures::of(admin, account.id) {
+            Ok(quota) => quota,
             // Removed since the list was made.
             Err(StoreError::NoAccount) => continue,
             Err(error) => return Err(error.into()),
         };
-        let Size { mailboxes, messages, octets } = size;
-        events.item(Item::Account { address: account.address, mailboxes, messages, octets }).await?;
+        let mailboxes = admin.store.mailboxes(account.id)?.len() as u64;
+        events.item(Item::Account { address: account.address, mailboxes, quota }).await?;
     }
     Ok(Done::Completed)
 }
@@ -43,7 +43,8 @@ pub(super) async fn remove(admin: &Admin, address: &Address, run: Run) -> Result
         }
         Run::Dry => {
             let account = admin.accounts.may_remove_account(address)?;
-            let Size { mailboxes, messages, octets } = Size::of(admin, account.id)?;
+            let QuotaFigures { messages, octets, .. } = QuotaFigures::of(admin, account.id)?;
+            let mailboxes = admin.store.mailboxes(account.id)?.len() as u64;
             Ok(Done::WouldRemove { mailboxes, messages, octets })
         }
     }
@@ -53,25 +54,4 @@ pub(super) async fn remove(admin: &Admin, address: &Address, run: Run) -> Result
 pub(super) fn find(admin: &Admin, address: &Address) -> Result<AccountId, AdminError> {
     let account = admin.accounts.account(address).ok_or_else(|| AccountsError::NoAccount(address.clone()))?;
     Ok(account.id)
-}
-
-/// What is in an account.
-#[derive(Default)]
-struct Size {
-    mailboxes: u64,
-    messages: u64,
-    octets: u64,
-}
-
-impl Size {
-    fn of(admin: &Admin, account: AccountId) -> Result<Self, StoreError> {
-        let mut size = Self::default();
-        for entry in admin.store.mailboxes(account)? {
-            let status = admin.store.status(account, entry.id)?;
-            size.mailboxes += 1;
-            size.messages += u64::from(status.exists);
-            size.octets += status.octets;
-        }
-        Ok(size)
-    }
 }

@@ -1,6 +1,8 @@
 //! What a task answers, piece by piece.
 
-use super::{AdminError, Diagnosis, Explained, Exported, Failure, Figures, FoundMessage, Imported, Run, Shown};
+use super::{
+    AdminError, Diagnosis, Explained, Exported, Failure, Figures, FoundMessage, Imported, QuotaFigures, Run, Shown,
+};
 use crate::{
     accounts::Alias,
     mail::{Address, Domain},
@@ -70,10 +72,9 @@ pub enum Item {
         address: Address,
         /// Its mailboxes.
         mailboxes: u64,
-        /// Messages in them.
-        messages: u64,
-        /// Octets of these.
-        octets: u64,
+        /// What it uses, and may use.
+        #[serde(flatten)]
+        quota: QuotaFigures,
     },
     /// An alias.
     Alias(Alias),
@@ -174,6 +175,16 @@ pub enum Done {
         messages: u64,
         /// Octets of these.
         octets: u64,
+    },
+    /// An account's quota.
+    Quota {
+        /// What it uses, and may use.
+        #[serde(flatten)]
+        figures: QuotaFigures,
+        /// Whether the limit of octets is the account's own, and not that of all.
+        own_octets_max: bool,
+        /// The same for messages.
+        own_messages_max: bool,
     },
     /// Every figure.
     Statistics(Figures),

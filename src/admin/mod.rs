@@ -25,6 +25,7 @@ mod import;
 mod message;
 mod open;
 mod query;
+mod quota;
 mod request;
 mod search;
 mod spam_model;
@@ -34,7 +35,7 @@ mod upkeep;
 
 pub use crate::{
     accounts::{Alias, AliasName},
-    store::{Check, Remedy},
+    store::{Check, Limit, Remedy},
 };
 pub use archive::Form;
 pub use connect::{Connection, Running};
@@ -47,6 +48,7 @@ pub use import::Imported;
 pub use message::{Explained, Judged, JudgedReason, JudgedSender, MessagePlace, Shown, ShownPart};
 pub use open::{make_data_folder, store_settings};
 pub use query::QueryError;
+pub use quota::{LimitChange, QuotaFigures};
 pub use request::{Request, Run, Secret};
 pub use search::FoundMessage;
 pub use spam_model::{Judgement, TrainedModel, measure_model, train_model};
@@ -97,6 +99,7 @@ impl Admin {
             Request::AccountUndelete { address, into, run } => {
                 undelete::account(self, &address, into.as_ref().unwrap_or(&address), run).await
             }
+            Request::AccountQuota { address, change } => quota::quota(self, &address, change).await,
             Request::AliasAdd { alias } => alias::add(self, &alias).await,
             Request::AliasList => alias::list(self, events).await,
             Request::AliasRemove { name, run } => alias::remove(self, &name, run).await,

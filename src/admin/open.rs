@@ -5,7 +5,7 @@ use crate::{
     accounts::Accounts,
     clock::Clock,
     config::Config,
-    store::{ObjectsAt, Settings, Store},
+    store::{ObjectsAt, QuotaPolicy, ResourceLimits, Settings, Store},
 };
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
@@ -18,7 +18,16 @@ pub fn store_settings(config: &Config) -> Settings {
         objects: ObjectsAt::from_settings(&config.store.objects, &config.store.objects_options),
         undelete_days: config.store.undelete_days,
         sweep_grace_hours: config.store.sweep_grace_hours,
+        quota: quota_policy(config),
         ..Settings::at(config.server.data.join("store"))
+    }
+}
+
+fn quota_policy(config: &Config) -> QuotaPolicy {
+    let limits = &config.limits;
+    QuotaPolicy {
+        limits: ResourceLimits { octets: limits.account_octets_max.0, messages: limits.account_messages_max.0 },
+        warnings: limits.quota_warnings.clone(),
     }
 }
 

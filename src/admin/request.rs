@@ -1,6 +1,6 @@
 //! What can be asked for.
 
-use super::{Examination, Form, MessagePlace};
+use super::{Examination, Form, LimitChange, MessagePlace};
 use crate::{
     accounts::{Alias, AliasName},
     mail::{Address, Domain},
@@ -64,6 +64,13 @@ pub enum Request {
         into: Option<Address>,
         /// Whether to do it.
         run: Run,
+    },
+    /// Shows an account's quota, after changing its limits where any are given.
+    AccountQuota {
+        /// The account.
+        address: Address,
+        /// What to change.
+        change: LimitChange,
     },
     /// Adds an alias, or changes where one leads.
     AliasAdd {
@@ -154,6 +161,7 @@ impl Request {
             Self::AccountRemove { .. } => "account remove",
             Self::AccountRemoved => "account removed",
             Self::AccountUndelete { .. } => "account undelete",
+            Self::AccountQuota { .. } => "account quota",
             Self::AliasAdd { .. } => "alias add",
             Self::AliasList => "alias list",
             Self::AliasRemove { .. } => "alias remove",

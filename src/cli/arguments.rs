@@ -2,7 +2,7 @@
 
 use super::{exit, failure::Failed, output::Output};
 use crate::{
-    admin::AliasName,
+    admin::{AliasName, Limit},
     config::Config,
     mail::{Address, Domain},
 };
@@ -346,6 +346,16 @@ pub(super) enum AccountTask {
         #[command(flatten)]
         password: PasswordSource,
     },
+    /// Show what an account uses, and change what it may use
+    Quota {
+        address: Address,
+        /// Octets of its mail, such as 5GB; none, or default for the limit of all accounts
+        #[arg(long, value_name = "SIZE", value_parser = storage)]
+        storage: Option<Limit>,
+        /// Messages, copies included; none, or default
+        #[arg(long, value_name = "NUMBER", value_parser = number)]
+        messages: Option<Limit>,
+    },
     /// Remove an account and all its mail; `undelete` brings it back for store.undelete_days
     Remove {
         address: Address,
@@ -398,4 +408,55 @@ pub(super) struct PasswordSource {
     /// Read the password from standard input instead of asking
     #[arg(long)]
     pub(super) password_stdin: bool,
+}
+
+/// A limit of octets: `5GB`, `none` or `default`. Units are powers of 1,024, as IMAP counts.
+fn storage(text: &str) -> Result<Limit, String> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let unit = text.get(digits.len()..).unwrap_or_default().to_ascii_uppercase();
+    let factor = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" => Some(1),
+        "K" => Some(1_u64 << 10),
+        "M" => Some(1 << 20),
+        "G" => Some(1 << 30),
+        "T" => Some(1 << 40),
+        _ => None,
+    };
+    let octets = || digits.parse::<u64>().ok()?.checked_mul(factor?);
+    word(text)
+        .or_else(|| octets().map(Limit::AtMost))
+        .ok_or_else(|| "a size such as 500MB or 5GB, none or default".into())
+}
+
+fn number(text: &str) -> Result<Limit, String> {
+    let number = || text.parse().ok().map(Limit::AtMost);
+    word(text).or_else(number).ok_or_else(|| "a number, none or default".into())
+}
+
+fn word(text: &str) -> Option<Limit> {
+    match text {
+        "none" => Some(Limit::Unlimited),
+        "default" => Some(Limit::Default),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_with_their_units() {
+        for (text, octets) in
+            [("5GB", 5 << 30), ("500M", 500 << 20), ("1kib", 1024), ("7", 7), ("2TB", 2 << 40), ("3b", 3)]
+        {
+            assert_eq!(storage(text), Ok(Limit::AtMost(octets)), "{text}");
+        }
+        assert_eq!((storage("none"), storage("default")), (Ok(Limit::Unlimited), Ok(Limit::Default)));
+        for text in ["", "GB", "5 GB", "-1", "5X", "1.5G", "99999999999G", "G5"] {
+            assert!(storage(text).is_err(), "{text}");
+        }
+        assert_eq!((number("0"), number("none")), (Ok(Limit::AtMost(0)), Ok(Limit::Unlimited)));
+        assert!(number("5K").is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! What is printed of a task's answer.
 
-use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, Run, Shown};
+use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, QuotaFigures, Run, Shown};
 use std::io::{Write as _, stdout};
 
 /// The form of what is printed.
@@ -52,9 +52,10 @@ fn item_text(item: &Item) -> String {
         Item::Domain { domain, accounts, aliases } => {
             format!("{domain}\t{}\t{}", count(*accounts, "account"), count(*aliases, "alias"))
         }
-        Item::Account { address, mailboxes, messages, octets } => {
-            let (mailboxes, messages) = (count(*mailboxes, "mailbox"), count(*messages, "message"));
-            format!("{address}\t{mailboxes}\t{messages}\t{}", size(*octets))
+        Item::Account { address, mailboxes, quota } => {
+            let (mailboxes, messages) = (count(*mailboxes, "mailbox"), count(quota.messages, "message"));
+            let full = quota.percent.map_or_else(String::new, |percent| format!("\t{}", bar(percent)));
+            format!("{address}\t{mailboxes}\t{messages}\t{}{full}", size(quota.octets))
         }
         Item::Alias(alias) => {
             let targets: Vec<String> = alias.targets.iter().map(ToString::to_string).collect();
@@ -93,6 +94,9 @@ fn done_text(done: &Done) -> String {
             let (mailboxes, messages) = (count(*mailboxes, "mailbox"), count(*messages, "message"));
             format!("would be removed with {mailboxes} and {messages} ({}); nothing was changed", size(*octets))
         }
+        Done::Quota { figures, own_octets_max, own_messages_max } => {
+            quota(figures, (*own_octets_max, *own_messages_max))
+        }
         Done::Statistics(figures) => statistics(figures),
         Done::Found { found, shown } if found > shown => format!("{shown} of {}", count(*found, "message")),
         Done::Found { found, .. } => count(*found, "message"),
@@ -130,6 +134,30 @@ fn diagnosis_text(diagnosis: &Diagnosis) -> String {
         0 => format!("{compared} compared; everything agrees"),
         _ => format!("{compared} compared; {wrong} wrong: {mended} mended, {mendable} can be mended, {lost} lost"),
     }
+}
+
+/// What an account uses, and where each of its limits comes from.
+fn quota(figures: &QuotaFigures, (own_octets_max, own_messages_max): (bool, bool)) -> String {
+    let of = |used: String, most: Option<String>, own: bool| match (most, own) {
+        (Some(most), true) => format!("{used} of {most}"),
+        (Some(most), false) => format!("{used} of {most}, as for all accounts"),
+        (None, true) => format!("{used}, unlimited"),
+        (None, false) => format!("{used}, unlimited as for all accounts"),
+    };
+    let messages_max = figures.messages_max.map(|most| most.to_string());
+    let mut lines = vec![
+        row("storage", &of(size(figures.octets), figures.octets_max.map(size), own_octets_max)),
+        row("messages", &of(figures.messages.to_string(), messages_max, own_messages_max)),
+    ];
+    lines.extend(figures.percent.map(|percent| row("full", &bar(percent))));
+    lines.join("\n")
+}
+
+/// How full something is, drawn and in figures.
+fn bar(percent: u64) -> String {
+    const WIDTH: usize = 20;
+    let filled = usize::try_from(percent).unwrap_or(usize::MAX).saturating_mul(WIDTH).div_ceil(100).min(WIDTH);
+    format!("[{}{}] {percent} %", "#".repeat(filled), ".".repeat(WIDTH - filled))
 }
 
 fn exported_text(exported: &Exported) -> String {
@@ -236,6 +264,14 @@ pub(super) fn size(octets: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bars_show_how_full_something_is() {
+        assert_eq!(bar(0), "[....................] 0 %");
+        assert_eq!(bar(42), "[#########...........] 42 %");
+        assert_eq!(bar(1), "[#...................] 1 %");
+        assert_eq!(bar(130), "[####################] 130 %");
+    }
 
     #[test]
     fn sizes_and_counts_read_well() {

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     admin::{
-        Alias, Check, Connection, Deep, Done, Event, Examination, Failure, Form, Kind, MessagePlace, Request, Run,
+        Alias, Check, Connection, Deep, Done, Event, Examination, Failure, Form, Kind, LimitChange, MessagePlace,
+        Request, Run,
     },
     config::Config,
 };
@@ -82,6 +83,9 @@ fn request(task: Task) -> Result<Request, Failed> {
             AccountTask::Passwd { address, password } => {
                 let password = password::read(&password, &address)?;
                 Request::AccountPassword { address, password }
+            }
+            AccountTask::Quota { address, storage, messages } => {
+                Request::AccountQuota { address, change: LimitChange { octets: storage, messages } }
             }
             AccountTask::Remove { address, dry_run } => Request::AccountRemove { address, run: dry_run.run() },
             AccountTask::Undelete { address: None, .. } => Request::AccountRemoved,

@@ -8,11 +8,13 @@
 //! `config.toml` at the top of the repository is this module's other half: every key with its default, unit and
 //! reason. A test holds the two together.
 
+mod at_most;
 mod error;
 mod nearest;
 mod settings;
 mod source;
 
+pub use at_most::AtMost;
 pub use error::{ConfigError, Place};
 pub use settings::{
     ClearLogin, Config, Control, Dns, Imap, Limits, Log, LogFormat, LogLevel, Metrics, Mx, Server, Spam, Store,

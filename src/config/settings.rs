@@ -1,5 +1,6 @@
 //! Every setting. `config.toml` says what each is for.
 
+use super::AtMost;
 use crate::{limits, mail::Domain};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -226,6 +227,12 @@ pub struct Limits {
     pub message_octets_max: u64,
     /// Octets of messages in memory at once, over all SMTP sessions.
     pub content_octets_in_flight_max: u64,
+    /// Octets of one account.
+    pub account_octets_max: AtMost,
+    /// Messages of one account.
+    pub account_messages_max: AtMost,
+    /// Percentages of these at which an account's owner is warned.
+    pub quota_warnings: Vec<u8>,
 }
 
 impl Default for Limits {
@@ -233,6 +240,9 @@ impl Default for Limits {
         Self {
             message_octets_max: limits::MESSAGE_OCTETS_MAX_DEFAULT,
             content_octets_in_flight_max: limits::CONTENT_OCTETS_IN_FLIGHT_MAX,
+            account_octets_max: AtMost(None),
+            account_messages_max: AtMost(None),
+            quota_warnings: limits::QUOTA_WARNINGS_DEFAULT.to_vec(),
         }
     }
 }
@@ -365,6 +375,9 @@ impl Config {
         within("store.undelete_days", self.store.undelete_days, 0, 3650)?;
         // RFC 5321 §4.5.3.1.7 asks for 64 KiB at least.
         within("limits.message_octets_max", self.limits.message_octets_max, 64 << 10, 1 << 30)?;
+        for warning in &self.limits.quota_warnings {
+            within("limits.quota_warnings", *warning, 1, 100)?;
+        }
         let (least, most) = (self.limits.message_octets_max, 1 << 40);
         within("limits.content_octets_in_flight_max", self.limits.content_octets_in_flight_max, least, most)
     }

@@ -3,12 +3,14 @@
 //! Owns: the choice of the mailbox, the trace fields of each copy, and the key by which a repeated delivery is known.
 //! Promises: all recipients get their copy or none does, once each, durable when [`Delivery::deliver`] returns; the
 //! octets of the message stay as they came, since trace fields are kept beside them. Never: judges a message, or knows a
-//! reply code. Errors say whose fault it is; nothing is logged here.
+//! reply code. How quotas are kept, with several recipients too, stands in `room`. Errors say whose fault it is; nothing is logged here.
 //!
-//! RFC 5321 §4.4 (trace), RFC 8601 (Authentication-Results), RFC 9228 (Delivered-To), RFC 6154 (`\Junk`).
+//! RFC 5321 §4.4 (trace), RFC 8601 (Authentication-Results), RFC 9228 (Delivered-To), RFC 6154 (`\Junk`), RFC 3834 (warnings).
 
 mod error;
+mod room;
 mod trace;
+mod warning;
 
 pub use error::DeliveryError;
 
@@ -78,18 +80,21 @@ impl Delivery {
         let trace = Trace::new(&received, &self.hostname, now);
         let verdict = received.verdict.as_ref().map(|verdict| Bytes::from(verdict.to_stored()));
         let mut targets = Vec::new();
-        for (path, account) in one_path_each(&received.recipients) {
-            targets.push(Target {
+        let copies = one_path_each(&received.recipients);
+        let admissions = self.admissions(&copies)?;
+        for ((path, account), admission) in copies.into_iter().zip(admissions) {
+            let target = Target {
                 account,
                 mailbox: self.mailbox(account, received.verdict.as_ref()).await?,
                 flags: Flags::default(),
                 trace: trace.fields_for(path).into(),
                 verdict: verdict.clone(),
-            });
+            };
+            targets.push((target, admission));
         }
         let message =
             NewMessage { raw: received.raw, analysis: received.analysis, internal_date: now, repeat: Some(repeat) };
-        let copies = self.store.append(message, targets).await?;
+        let copies = self.store.append_admitted(message, targets).await?;
         Ok(Delivered { copies, repeat })
     }
 

@@ -83,7 +83,7 @@ fn literal(ip: IpAddr) -> String {
 }
 
 /// date-time of RFC 5322 §3.3, in UTC.
-fn date(now: UnixMillis) -> String {
+pub(super) fn date(now: UnixMillis) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (days, seconds) = (now.seconds().div_euclid(86_400), now.seconds().rem_euclid(86_400));

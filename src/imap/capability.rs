@@ -31,7 +31,8 @@ pub(crate) const MECHANISMS: [Mechanism; 2] = [Mechanism::ScramSha256, Mechanism
 const ALWAYS: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 
 const AFTER_LOGIN: &str = "IDLE NAMESPACE CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE CREATE-SPECIAL-USE STATUS=SIZE \
-                           UIDPLUS MOVE UNSELECT BINARY CONDSTORE ESEARCH SEARCHRES WITHIN";
+                           UIDPLUS MOVE UNSELECT BINARY CONDSTORE ESEARCH SEARCHRES WITHIN QUOTA \
+                           QUOTA=RES-STORAGE QUOTA=RES-MESSAGE";
 
 /// Before login.
 pub(crate) fn before_login(privacy: Privacy, start_tls: StartTls) -> String {

@@ -73,6 +73,10 @@ pub(crate) enum Refusal {
     TransferEncoding,
     /// The charset of SEARCH is none of ours.
     Charset,
+    /// No quota root has this name.
+    NoQuotaRoot,
+    /// Quotas are set by the administrator.
+    QuotaPermission,
     /// Some of what was asked for is damaged on disk.
     Damaged,
 }
@@ -93,6 +97,8 @@ impl Refusal {
             Self::Nul => ("CANNOT", "the message holds NUL octets; send it as ~{literal8}"),
             Self::TransferEncoding => ("UNKNOWN-CTE", "the part's transfer encoding is not known or not kept to"),
             Self::Charset => ("BADCHARSET (US-ASCII UTF-8)", "the charset is not known"),
+            Self::NoQuotaRoot => ("NONEXISTENT", "no such quota root"),
+            Self::QuotaPermission => ("NOPERM", "quotas are set by the administrator"),
             Self::Damaged => ("CORRUPTION", "a message is damaged; the others were sent"),
         }
     }

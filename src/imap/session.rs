@@ -284,7 +284,7 @@ impl Session {
 
     async fn execute(&mut self, command: Command, tag: &[u8], wire: &mut Wire<'_>) -> Outcome {
         use command::{authenticate, copy, create, delete, enable, expunge, fetch, id, idle, list, login, namespace};
-        use command::{rename, search, select, status, store, subscribe, unselect};
+        use command::{quota, rename, search, select, status, store, subscribe, unselect};
         match command {
             Command::Capability => {
                 push_fmt(&mut wire.out, format_args!("* CAPABILITY {}\r\n", self.capabilities()));
@@ -311,6 +311,7 @@ impl Session {
             Command::List(arguments) => list::execute(&arguments, self, wire).await,
             Command::Namespace => namespace::execute(wire),
             Command::Status(arguments) => status::execute(&arguments, self, wire),
+            Command::Quota(command) => quota::execute(&command, self, wire),
             Command::Idle => idle::execute(self, wire).await,
             Command::Close => unselect::close(self).await,
             Command::Unselect => unselect::unselect(self),

@@ -32,6 +32,9 @@ pub(crate) trait Service: Send {
     /// Whom this path reaches.
     fn recipient(&self, path: &ForwardPath) -> Result<Vec<AccountId>, Reply>;
 
+    /// Whether it has room for a message, of this size where one was announced.
+    fn room(&self, accounts: &[AccountId], announced: Option<u64>) -> Result<(), Reply>;
+
     /// Deals with a message.
     fn message(&self, incoming: Incoming) -> impl Future<Output = Taken> + Send;
 
@@ -210,7 +213,9 @@ impl<S: Service> Connection<S> {
     }
 
     async fn recipient(&mut self, path: &ForwardPath) {
-        match self.service.recipient(path) {
+        let announced = self.session.announced_octets();
+        let recipient = self.service.recipient(path);
+        match recipient.and_then(|accounts| self.service.room(&accounts, announced).map(|()| accounts)) {
             Ok(accounts) => self.session.accept_recipient(accounts),
             Err(reply) => {
                 self.refused_recipients += 1;

@@ -35,7 +35,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use budget::ContentBudget;
 pub use counters::{Counted, Counters};
-pub(crate) use {deliver::deliver, deliver::off_reactor, log::Line, reply::accounts_failed};
+pub(crate) use {deliver::deliver, deliver::off_reactor, log::Line, reply::accounts_failed, reply::not_delivered};
 
 /// What the MX and submission services stand on. Clones share everything.
 #[derive(Clone)]
@@ -111,6 +111,10 @@ impl Service for Strangers {
 
     fn recipient(&self, path: &ForwardPath) -> Result<Vec<AccountId>, Reply> {
         reply::recipient(self.0.accounts.resolve(path), path)
+    }
+
+    fn room(&self, accounts: &[AccountId], announced: Option<u64>) -> Result<(), Reply> {
+        self.0.delivery.has_room(accounts, announced).map_err(|error| reply::not_delivered(&error))
     }
 
     async fn message(&self, incoming: Incoming) -> Taken {

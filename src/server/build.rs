@@ -163,6 +163,15 @@ impl Listening {
         let mut services = JoinSet::new();
         let (admin, mut shutdown) = (self.admin(), self.shutdown.clone());
         services.spawn(async move { ("control.socket", control.serve(admin, shutdown.begun()).await) });
+        let (delivery, accounts, mut shutdown) =
+            (self.parts.mx.delivery.clone(), self.parts.mx.accounts.clone(), self.shutdown.clone());
+        services.spawn(async move {
+            tokio::select! {
+                () = delivery.warn_owners(&accounts) => {}
+                () = shutdown.begun() => {}
+            }
+            ("quota warnings", Ok(()))
+        });
         for (kind, listener) in bound.0 {
             let service = Box::pin(self.service(kind, listener));
             services.spawn(async move { (kind.name(), service.await) });

@@ -268,6 +268,14 @@ impl Session {
         matches!(self.state, State::Opened | State::Greeted(_)) && self.pending.is_none()
     }
 
+    /// The size that MAIL announced (RFC 1870 §6).
+    pub fn announced_octets(&self) -> Option<u64> {
+        match &self.state {
+            State::Collecting(_, transaction) => transaction.parameters.size,
+            State::Opened | State::Greeted(_) | State::Data(..) | State::Chunking(..) => None,
+        }
+    }
+
     /// Octets of memory that the content holds.
     pub fn content_octets_held(&mut self) -> u64 {
         self.content().map_or(0, |content| content.octets_held())

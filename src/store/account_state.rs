@@ -197,6 +197,13 @@ impl AccountState {
         self.counters.warned
     }
 
+    /// The warning that its owner has not had, in percent, and what it is about.
+    pub(super) fn warning_due(&self, policy: &QuotaPolicy) -> Option<(u8, Quota)> {
+        let quota = self.quota(policy);
+        let level = policy.level(&quota);
+        (level > self.counters.warned).then_some((level, quota))
+    }
+
     pub(super) fn set_warned(&mut self, level: u8) {
         self.counters.warned = level;
     }

@@ -2,6 +2,7 @@
 
 use super::{
     Appended, Inner, NewMessage, RepeatKey, Store, StoreError, Target,
+    account_state::INBOX,
     blob::{Owner, Split},
     failpoint,
     index::Indexes,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     clock::UnixMillis,
     limits,
-    mail::{AccountId, MessageNumber},
+    mail::{AccountId, Flags, MessageNumber},
     message::{self, SearchText},
     work,
 };
@@ -155,6 +156,23 @@ impl Store {
             Ok(given)
         };
         self.write(account, append).await.map(in_order)
+    }
+
+    /// Tells an account's owner in INBOX how full it is, where a warning is still due; whatever the limits are. In one
+    /// commit with the note that it was given.
+    pub async fn append_warning(&self, account: AccountId, message: NewMessage) -> Result<bool, StoreError> {
+        let mailbox = self.mailbox(account, INBOX)?.id;
+        let prepared = self.prepare(message).await?;
+        let target = Target { account, mailbox, flags: Flags::default(), trace: Bytes::new(), verdict: None };
+        let copy = [Copy { index: 0, target, admission: Admission::Always }];
+        self.write(account, move |transaction| {
+            let is_due = transaction.take_warning(account)?;
+            if is_due {
+                append_once(transaction, &prepared, None, &[], &copy)?;
+            }
+            Ok(is_due)
+        })
+        .await
     }
 
     /// Everything that can be done before the writer's turn: splitting, extraction, staging.

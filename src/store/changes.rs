@@ -60,8 +60,7 @@ pub(super) fn publish(inner: &Inner, published: Published) {
         }
     }
     for (account, state) in published.accounts {
-        let policy = &inner.quotas.policy;
-        if policy.level(&state.quota(policy)) > state.warned() {
+        if state.warning_due(&inner.quotas.policy).is_some() {
             inner.quotas.note_crossing(account);
         }
         let highest = state.highest_modseq();

@@ -16,7 +16,10 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Version of the row's encoding; its first octet.
@@ -73,6 +76,7 @@ pub struct ResourceLimits {
 
 /// A limit as an administrator has set it for one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Limit {
     /// That of all accounts.
     #[default]
@@ -224,8 +228,8 @@ impl Excess {
 #[derive(Default)]
 pub(super) struct Quotas {
     pub(super) policy: QuotaPolicy,
-    /// Room that is held, by account and by the delivery that holds it.
-    held: Mutex<HashMap<AccountId, Vec<(u64, Usage)>>>,
+    /// Room that is held, by account, each with who holds it.
+    held: Mutex<HashMap<AccountId, Vec<(Arc<Holder>, Usage)>>>,
     /// Accounts whose owners are to be warned.
     crossed: Mutex<BTreeSet<AccountId>>,
     wake: tokio::sync::Notify,
@@ -241,19 +245,24 @@ impl Quotas {
         self.held.lock().get(&account).into_iter().flatten().map(|(_, usage)| *usage).sum()
     }
 
-    /// Holds room for a delivery; once, however often its operation runs.
-    fn hold(&self, account: AccountId, delivery: u64, usage: Usage) {
+    /// Holds room for a delivery that has not ended; once, however often its operation runs.
+    fn hold(&self, account: AccountId, holder: &Arc<Holder>, usage: Usage) {
         let mut held = self.held.lock();
+        if holder.has_ended.load(Ordering::Relaxed) {
+            return;
+        }
         let of_account = held.entry(account).or_default();
-        of_account.retain(|(other, _)| *other != delivery);
-        of_account.push((delivery, usage));
+        of_account.retain(|(other, _)| !Arc::ptr_eq(other, holder));
+        of_account.push((Arc::clone(holder), usage));
     }
 
-    fn release(&self, accounts: &[AccountId], delivery: u64) {
+    fn release(&self, accounts: &[AccountId], holder: &Arc<Holder>) {
         let mut held = self.held.lock();
+        // Operations of it that have not run yet hold nothing any more.
+        holder.has_ended.store(true, Ordering::Relaxed);
         for account in accounts {
             let Some(of_account) = held.get_mut(account) else { continue };
-            of_account.retain(|(other, _)| *other != delivery);
+            of_account.retain(|(other, _)| !Arc::ptr_eq(other, holder));
             if of_account.is_empty() {
                 held.remove(account);
             }
@@ -271,13 +280,19 @@ impl Quotas {
 /// Room in accounts of other partitions, held until it is dropped.
 pub(super) struct Reservation {
     inner: Arc<Inner>,
-    delivery: u64,
+    holder: Arc<Holder>,
     accounts: Vec<AccountId>,
+}
+
+/// A delivery that holds room. Changed under the lock of what is held.
+#[derive(Default)]
+struct Holder {
+    has_ended: AtomicBool,
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.inner.quotas.release(&self.accounts, self.delivery);
+        self.inner.quotas.release(&self.accounts, &self.holder);
     }
 }
 
@@ -303,6 +318,14 @@ impl Transaction<'_> {
         self.settle_warning(account)
     }
 
+    /// Notes that the owner has the warning that is due; `false` where none is.
+    pub(super) fn take_warning(&mut self, account: AccountId) -> Result<bool, StoreError> {
+        let policy = &self.inner().quotas.policy;
+        let Some((level, _)) = self.account(account)?.warning_due(policy) else { return Ok(false) };
+        self.account_mut(account)?.set_warned(level);
+        Ok(true)
+    }
+
     fn settle_warning(&mut self, account: AccountId) -> Result<(), StoreError> {
         let policy = &self.inner().quotas.policy;
         let state = self.account_mut(account)?;
@@ -315,9 +338,8 @@ impl Transaction<'_> {
 impl Inner {
     /// Holds room for the copies of a delivery that its first commit does not take.
     pub(super) async fn reserve(self: &Arc<Self>, copies: &[Copy], octets: u64) -> Result<Reservation, StoreError> {
-        let delivery = self.clock.random_u64();
         let accounts = copies.iter().map(|copy| copy.target.account).collect();
-        let reservation = Reservation { inner: Arc::clone(self), delivery, accounts };
+        let reservation = Reservation { inner: Arc::clone(self), holder: Arc::default(), accounts };
         let mut asked = Vec::new();
         for Copy { target, admission, .. } in copies {
             let (account, admission) = (target.account, *admission);
@@ -325,9 +347,10 @@ impl Inner {
                 continue;
             }
             let more = Usage::of_message(octets + target.trace.len() as u64);
+            let holder = Arc::clone(&reservation.holder);
             let hold = move |transaction: &mut Transaction<'_>| {
                 transaction.admit(account, more, admission)?;
-                transaction.inner().quotas.hold(account, delivery, more);
+                transaction.inner().quotas.hold(account, &holder, more);
                 Ok(())
             };
             let partition = self.partition(self.place(account).partition)?;
@@ -342,6 +365,28 @@ impl Store {
     /// What an account uses, and may use.
     pub fn quota(&self, account: AccountId) -> Result<Quota, StoreError> {
         Ok(self.inner.account(account)?.quota(&self.inner.quotas.policy))
+    }
+
+    /// Whether a write would be admitted now; to be asked before octets are read that it needs.
+    pub fn admits(&self, account: AccountId, more: Usage, admission: Admission) -> Result<(), StoreError> {
+        self.quota(account)?.admits(more, admission).map_err(|excess| excess.of(account))
+    }
+
+    /// Waits for an account that has crossed a warning which its owner has not had. For one caller at a time. An account
+    /// that is forgotten here comes again when it grows.
+    pub async fn crossing(&self) -> AccountId {
+        let quotas = &self.inner.quotas;
+        loop {
+            if let Some(account) = quotas.crossed.lock().pop_first() {
+                return account;
+            }
+            quotas.wake.notified().await;
+        }
+    }
+
+    /// The percentage of the warning that an account's owner has not had, and what it is about.
+    pub fn warning_due(&self, account: AccountId) -> Result<Option<(u8, Quota)>, StoreError> {
+        Ok(self.inner.account(account)?.warning_due(&self.inner.quotas.policy))
     }
 
     /// The limits that were set for an account.

@@ -15,6 +15,7 @@ use crate::{
     mx::{
         self, Line, Services, accounts_failed,
         connection::{Incoming, Login, Service, Taken, TlsStart},
+        not_delivered,
     },
     net,
     smtp::{Authentication, Reply},
@@ -119,6 +120,10 @@ impl Service for User {
             Ok(Resolution::NotLocal) => Err(NO_RELAY_YET),
             Err(error) => Err(accounts_failed(&error)),
         }
+    }
+
+    fn room(&self, accounts: &[AccountId], announced: Option<u64>) -> Result<(), Reply> {
+        self.services.delivery.has_room(accounts, announced).map_err(|error| not_delivered(&error))
     }
 
     async fn message(&self, incoming: Incoming) -> Taken {

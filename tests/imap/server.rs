@@ -10,7 +10,7 @@ use postern::{
     mail::{AccountId, Address, Domain, Flag, Flags},
     message,
     net::{Drain, Listener, ListenerSettings, Shutdown},
-    store::{NewMessage, Settings, Store, Target},
+    store::{AccountLimits, Limit, NewMessage, Settings, Store, Target},
     tls::{self, Acceptor, SessionTickets},
 };
 use std::{
@@ -91,6 +91,7 @@ impl Server {
     /// A fresh account alice, with the dialogue's messages.
     pub fn reset(&mut self, dialogue: &Dialogue) {
         let alice = self.fresh_account("alice");
+        self.limit(alice, dialogue);
         let mut day = 0;
         for header in dialogue.headers("messages") {
             let mut words = header.split_whitespace();
@@ -107,6 +108,20 @@ impl Server {
                 client.command("s", &format!("SELECT {mailbox}"));
             }
         }
+    }
+
+    fn limit(&self, account: AccountId, dialogue: &Dialogue) {
+        let mut limits = AccountLimits::default();
+        for word in dialogue.words("quota") {
+            let (resource, limit) = word.split_once('=').unwrap();
+            let limit = Limit::AtMost(limit.parse().unwrap());
+            match resource {
+                "octets" => limits.octets = limit,
+                "messages" => limits.messages = limit,
+                other => panic!("no such resource: {other}"),
+            }
+        }
+        self.runtime.block_on(self.store.set_account_limits(account, limits)).unwrap();
     }
 
     /// A fresh account `NAME@example.org` with the password `secret`.

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use postern::{
-    accounts::{Accounts, Password},
+    accounts::{Accounts, Alias, Password},
     authentication::Authenticator,
     clock::Clock,
     delivery::Delivery,
@@ -169,6 +169,18 @@ impl Server {
     /// Connects to a port.
     pub async fn connect(&self, address: SocketAddr) -> Client {
         Client::connect(address, &self.certificate()).await
+    }
+
+    /// Another account.
+    pub async fn add_account(&self, address: &str) -> AccountId {
+        let password = Password::new(PASSWORD.as_bytes()).unwrap();
+        self.services.accounts.add_account(&address.parse().unwrap(), &password).await.unwrap().id
+    }
+
+    /// An alias of accounts.
+    pub async fn add_alias(&self, name: &str, targets: &[&str]) {
+        let targets = targets.iter().map(|target| target.parse().unwrap()).collect();
+        self.services.accounts.add_alias(&Alias { name: name.parse().unwrap(), targets }).await.unwrap();
     }
 
     /// Begins the drain.

@@ -1,6 +1,7 @@
 //! APPEND (RFC 9051 §6.3.12) with APPENDUID (RFC 4315 §3) and literal8 (RFC 3516 §4.4).
 //!
-//! The message is refused before it is read where that can be known: no such mailbox, too large.
+//! The message is refused before it is read where that can be known: no such mailbox, too large, over the quota (RFC 9208
+//! §4.3.1). What another session appends meanwhile is found out when it is stored.
 //! Not implemented: RFC 3502 (several messages), RFC 4469 (CATENATE).
 
 use super::{
@@ -18,7 +19,7 @@ use crate::{
     limits,
     mail::{Flags, MailboxId},
     message::{self, Analysis},
-    store::{NewMessage, StoreError, Target},
+    store::{Admission, NewMessage, StoreError, Target, Usage},
     work,
 };
 use bytes::Bytes;
@@ -110,11 +111,14 @@ fn destination(append: &Append, literal: Literal, session: &Session) -> Result<M
     if literal.octets > session.services.message_octets_max {
         return Err(Refusal::MessageSize.into());
     }
-    match session.services.store.mailbox(account, &session.name(&append.name)?) {
-        Ok(mailbox) => Ok(mailbox.id),
-        Err(StoreError::NoMailbox) => Err(Refusal::NoDestination.into()),
-        Err(error) => Err(error.into()),
-    }
+    let store = &session.services.store;
+    let mailbox = match store.mailbox(account, &session.name(&append.name)?) {
+        Ok(mailbox) => mailbox.id,
+        Err(StoreError::NoMailbox) => return Err(Refusal::NoDestination.into()),
+        Err(error) => return Err(error.into()),
+    };
+    store.admits(account, Usage::of_message(literal.octets), Admission::Fits)?;
+    Ok(mailbox)
 }
 
 async fn store(raw: Bytes, append: Append, mailbox: MailboxId, session: &Session) -> Outcome {
@@ -124,7 +128,7 @@ async fn store(raw: Bytes, append: Append, mailbox: MailboxId, session: &Session
     let internal_date = append.internal_seconds.map_or(now, |seconds| UnixMillis(seconds.saturating_mul(1000)));
     let message = NewMessage { raw, analysis, internal_date, repeat: None };
     let target = Target { account, mailbox, flags: append.flags, trace: Bytes::new(), verdict: None };
-    let appended = session.services.store.append(message, vec![target]).await?;
+    let appended = session.services.store.append_admitted(message, vec![(target, Admission::Fits)]).await?;
     let completion = Completion::ok("APPEND completed");
     Ok(match appended.first() {
         Some(copy) => completion.with_code(format!("APPENDUID {} {}", copy.uid_validity, copy.uid)),

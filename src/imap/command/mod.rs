@@ -6,7 +6,8 @@
 //!
 //! RFC 9051 §6, RFC 3501 §6, with RFC 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3516 (BINARY), 3691 (UNSELECT),
 //! 4315 (UIDPLUS), 4731 (ESEARCH), 5032 (WITHIN), 5161 (ENABLE), 5182 (SEARCHRES), 5258 (LIST-EXTENDED), 5819
-//! (LIST-STATUS), 6154 (SPECIAL-USE, CREATE-SPECIAL-USE), 6851 (MOVE), 7162 (CONDSTORE), 7889 (APPENDLIMIT), 8438 (STATUS=SIZE).
+//! (LIST-STATUS), 6154 (SPECIAL-USE, CREATE-SPECIAL-USE), 6851 (MOVE), 7162 (CONDSTORE), 7889 (APPENDLIMIT), 8438 (STATUS=SIZE),
+//! 9208 (QUOTA).
 
 pub(super) mod append;
 pub(super) mod authenticate;
@@ -21,6 +22,7 @@ pub(super) mod idle;
 pub(super) mod list;
 pub(super) mod login;
 pub(super) mod namespace;
+pub(super) mod quota;
 pub(super) mod rename;
 pub(super) mod search;
 pub(super) mod select;
@@ -74,6 +76,8 @@ pub(crate) enum Command {
     Namespace,
     /// STATUS
     Status(status::Status),
+    /// GETQUOTA, GETQUOTAROOT and SETQUOTA
+    Quota(quota::QuotaCommand),
     /// IDLE
     Idle,
     /// CLOSE
@@ -180,6 +184,9 @@ static VERBS: &[Verb] = {
         Verb::own("LSUB", Authenticated, Ignores, list::read_lsub),
         Verb::codec("NAMESPACE", Authenticated, Ignores, "NAMESPACE"),
         Verb::own("STATUS", Authenticated, Ignores, status::read),
+        Verb::own("GETQUOTA", Authenticated, Ignores, quota::read_get),
+        Verb::own("GETQUOTAROOT", Authenticated, Ignores, quota::read_get_root),
+        Verb::own("SETQUOTA", Authenticated, Ignores, quota::read_set),
         Verb::codec("IDLE", Authenticated, Ignores, "IDLE"),
         Verb::codec("CHECK", Selected, Ignores, "CHECK"),
         Verb::codec("CLOSE", Selected, Renumbers, "CLOSE"),

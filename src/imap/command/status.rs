@@ -1,4 +1,5 @@
-//! STATUS (RFC 9051 §6.3.11, RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162) and APPENDLIMIT (RFC 7889).
+//! STATUS (RFC 9051 §6.3.11, RFC 3501 §6.3.10), with SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162),
+//! APPENDLIMIT (RFC 7889), DELETED and DELETED-STORAGE (RFC 9208 §4.1.4).
 
 use super::{
     super::{
@@ -40,6 +41,8 @@ pub(crate) enum StatusItem {
     Unseen,
     /// DELETED
     Deleted,
+    /// DELETED-STORAGE
+    DeletedStorage,
     /// SIZE
     Size,
     /// HIGHESTMODSEQ
@@ -48,13 +51,14 @@ pub(crate) enum StatusItem {
     AppendLimit,
 }
 
-const ITEMS: [(&str, StatusItem); 9] = [
+const ITEMS: [(&str, StatusItem); 10] = [
     ("MESSAGES", StatusItem::Messages),
     ("RECENT", StatusItem::Recent),
     ("UIDNEXT", StatusItem::UidNext),
     ("UIDVALIDITY", StatusItem::UidValidity),
     ("UNSEEN", StatusItem::Unseen),
     ("DELETED", StatusItem::Deleted),
+    ("DELETED-STORAGE", StatusItem::DeletedStorage),
     ("SIZE", StatusItem::Size),
     ("HIGHESTMODSEQ", StatusItem::HighestModSeq),
     ("APPENDLIMIT", StatusItem::AppendLimit),
@@ -139,6 +143,7 @@ fn value(item: StatusItem, status: &MailboxStatus, recent: u64, append_limit: u6
         StatusItem::UidValidity => u64::from(status.uid_validity.get()),
         StatusItem::Unseen => u64::from(status.unseen),
         StatusItem::Deleted => u64::from(status.deleted),
+        StatusItem::DeletedStorage => status.deleted_octets,
         StatusItem::Size => status.octets,
         StatusItem::HighestModSeq => status.highest_modseq.get(),
         StatusItem::AppendLimit => append_limit,

@@ -1,7 +1,7 @@
 //! The store, seen from outside: its promises against models, concurrent clients and crashes.
 
 mod concurrent;
-mod deliveries;
+pub mod deliveries;
 
 mod mailboxes;
 mod model;

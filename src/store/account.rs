@@ -106,6 +106,7 @@ impl Directory<'_> {
                     None => batch.delete(Table::Directory, key),
                 }
             }
+            failpoint::reach("directory.before_commit");
             inner.engine.commit(batch, Durability::Synced).map(|()| true)
         })
         .await?
@@ -204,6 +205,7 @@ impl Store {
     /// Removes the index of a removed account, then the row that says that it has to go.
     async fn forget_index(&self, account: AccountId) -> Result<(), StoreError> {
         self.inner.indexes.forget(account).await?;
+        failpoint::reach("account.index_forgotten");
         self.write(account, move |transaction| {
             transaction.delete(Table::Outbox, removal(account));
             Ok(())
@@ -264,6 +266,7 @@ impl Store {
             let next = stored.and_then(|value| value.first_chunk().copied()).map_or(1, u64::from_be_bytes);
             let mut batch = Batch::default();
             batch.put(Table::System, NEXT_ACCOUNT, (next + 1).to_be_bytes());
+            failpoint::reach("account.before_id");
             inner.engine.commit(batch, Durability::Synced)?;
             AccountId::new(next).ok_or_else(|| StoreError::Failed("account ids are used up".to_owned()))
         })

@@ -5,6 +5,7 @@ use super::{
     account_state::AccountState,
     blob::{Blobs, Keeping, Objects, Secret},
     cache::Cache,
+    failpoint,
     index::Indexes,
     key::{self, Place, partition_of},
     metadata::{Batch, Durability, Engine, Table},
@@ -155,6 +156,8 @@ fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, 
     clock.fill_random(&mut secret);
     let mut batch = Batch::default();
     batch.put(Table::System, b"identity", [&[key::FORMAT][..], &partitions.to_be_bytes(), &secret].concat());
+    failpoint::reach("identity.before_commit");
     engine.commit(batch, Durability::Synced)?;
+    failpoint::reach("identity.after_commit");
     Ok((Secret(secret), partitions))
 }

@@ -3,6 +3,7 @@
 use super::{
     Store, StoreError,
     account_state::{INBOX, Named},
+    failpoint,
     metadata::Table,
     transaction::Transaction,
 };
@@ -233,6 +234,7 @@ impl Store {
         let name = checked(name)?;
         self.write(account, move |transaction| {
             transaction.create(account, &name, special_use)?;
+            failpoint::reach("mailbox.before_create");
             transaction.account(account)?.find(&name).ok_or(StoreError::NoMailbox)
         })
         .await
@@ -241,14 +243,24 @@ impl Store {
     /// Deletes a mailbox and its messages; mailboxes below it stay. INBOX cannot be deleted.
     pub async fn delete_mailbox(&self, account: AccountId, name: &str) -> Result<(), StoreError> {
         let name = canonical(name);
-        self.write(account, move |transaction| transaction.delete_mailbox(account, &name)).await
+        self.write(account, move |transaction| {
+            transaction.delete_mailbox(account, &name)?;
+            failpoint::reach("mailbox.before_delete");
+            Ok(())
+        })
+        .await
     }
 
     /// Renames a mailbox and those below it. Renaming INBOX moves its messages into a new mailbox
     /// and leaves INBOX empty, with what is below it in place (RFC 9051 §6.3.6).
     pub async fn rename_mailbox(&self, account: AccountId, from: &str, to: &str) -> Result<(), StoreError> {
         let (from, to) = (canonical(from), checked(to)?);
-        self.write(account, move |transaction| transaction.rename(account, &from, &to)).await
+        self.write(account, move |transaction| {
+            transaction.rename(account, &from, &to)?;
+            failpoint::reach("mailbox.before_rename");
+            Ok(())
+        })
+        .await
     }
 
     /// Subscribes a name, whether or not a mailbox bears it.

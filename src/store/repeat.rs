@@ -1,7 +1,7 @@
 //! Deliveries whose sender may repeat them because it never saw our reply: what was given out for each.
 
 use super::{
-    Appended, Inner, RepeatKey, Store, StoreError,
+    Appended, Inner, RepeatKey, Store, StoreError, failpoint,
     metadata::{Batch, Durability, Table},
     transaction::Transaction,
 };
@@ -96,6 +96,7 @@ impl Transaction<'_> {
     }
 
     fn forget(&mut self, repeat: RepeatKey) -> Result<(), StoreError> {
+        failpoint::reach("repeat.before_forget");
         let first = Row::first(repeat).key();
         let Some(value) = self.get(Table::Repeat, &first)? else { return Ok(()) };
         self.delete(Table::Repeat, first);

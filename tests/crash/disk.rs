@@ -111,7 +111,7 @@ impl<'a> Disk<'a> {
                 let all: Vec<u32> = self.files.keys().chain(self.folders.keys()).copied().collect();
                 all.into_iter().for_each(|id| self.sync(id));
             }
-            Event::Told(_) => {}
+            Event::Begun | Event::Told(_) => {}
         }
     }
 

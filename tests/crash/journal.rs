@@ -65,6 +65,8 @@ pub enum Event {
         id: u32,
     },
     SyncAll,
+    /// The folder as it was is complete; what follows is the process's doing.
+    Begun,
     Told(String),
 }
 
@@ -77,7 +79,8 @@ pub struct Journal {
 impl Journal {
     /// Reads a journal. A last entry that is cut short never happened.
     pub fn read(path: &Path) -> Self {
-        let octets = std::fs::read(path).expect("the shim wrote a journal");
+        // A process that was killed at once has none.
+        let octets = std::fs::read(path).unwrap_or_default();
         let (mut events, mut at) = (Vec::new(), 0);
         while let Some((event, next)) = read_event(&octets, at) {
             events.push(event);
@@ -89,6 +92,11 @@ impl Journal {
     /// The octets of a write.
     pub fn octets(&self, range: &Range<usize>) -> &[u8] {
         &self.octets[range.clone()]
+    }
+
+    /// The number of events that only say how the folder was; `None` where the process ended before it began.
+    pub fn begun(&self) -> Option<usize> {
+        self.events.iter().position(|event| *event == Event::Begun)
     }
 
     /// What the process had told its caller before this event.
@@ -131,7 +139,8 @@ fn read_event(octets: &[u8], at: usize) -> Option<(Event, usize)> {
         13 => Event::SyncFailed { id },
         14 => Event::SyncAll,
         15 => Event::Told(text(name_end..end)?),
-        16 => panic!("the process did what the shim cannot follow: {name}"),
+        16 => Event::Begun,
+        17 => panic!("the process did what the shim cannot follow: {name}"),
         _ => panic!("no such kind of entry: {kind}"),
     };
     Some((event, end))

@@ -2,7 +2,8 @@
 
 use super::{journal::Journal, shim};
 use std::{
-    io::{BufRead, BufReader, Write},
+    fs::File,
+    io::{BufRead, BufReader, Read, Seek, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
 };
@@ -13,6 +14,11 @@ const SEED: &str = "POSTERN_CRASH_SEED";
 /// How many seeds each way of ending is tried with.
 pub fn seeds(few: u64) -> u64 {
     std::env::var("POSTERN_CRASH_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(few)
+}
+
+/// Whether only a few seeds are tried.
+pub fn is_short() -> bool {
+    std::env::var_os("POSTERN_CRASH_SEEDS").is_none()
 }
 
 /// A folder for a victim or an image: in memory where the machine has room there, since none of it has to outlive
@@ -97,13 +103,16 @@ pub struct Victim {
     lines: std::io::Lines<BufReader<ChildStdout>>,
     journal: PathBuf,
     freed: PathBuf,
+    errors: File,
 }
 
 impl Victim {
     pub fn start(start: &Start<'_>) -> Self {
-        let mut child = start.command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let errors = tempfile::tempfile().unwrap();
+        let stderr = errors.try_clone().unwrap();
+        let mut child = start.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, journal: start.journal(), freed: start.freed() }
+        Self { child, lines, journal: start.journal(), freed: start.freed(), errors }
     }
 
     /// The next thing that its caller was told; `None` once it has ended.
@@ -116,11 +125,19 @@ impl Victim {
         self.child.kill().unwrap();
     }
 
-    /// Waits for its end, and returns what it told until then.
+    /// Waits for its end, and returns what it told until then. A victim that fails by itself fails the test.
     pub fn rest(&mut self) -> Vec<String> {
         let told = std::iter::from_fn(|| self.told()).collect();
-        self.child.wait().unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.code().is_none_or(|code| code == 0), "the victim failed: {}", self.errors());
         told
+    }
+
+    /// What it wrote to its standard error.
+    fn errors(&mut self) -> String {
+        let mut errors = String::new();
+        self.errors.rewind().and_then(|()| self.errors.read_to_string(&mut errors)).unwrap();
+        errors
     }
 
     /// The same, and what the shim saw.

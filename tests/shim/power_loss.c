@@ -50,6 +50,7 @@ enum kind {
     SYNC_FAILED,     /* id */
     SYNC_ALL,
     TOLD,    /* octets */
+    BEGUN,
     FOREIGN, /* name says what */
 };
 
@@ -209,6 +210,7 @@ __attribute__((constructor)) static void begin(void) {
     freed = getenv("POSTERN_SHIM_FREED");
     pthread_mutex_lock(&turn);
     nftw(folder, record_base, 16, FTW_PHYS);
+    record((struct entry){.kind = BEGUN}, NULL, NULL);
     pthread_mutex_unlock(&turn);
 }
 

@@ -1,30 +1,19 @@
-//! Deliveries to accounts of several partitions: once for each recipient, whenever the process ends and however
-//! often the sender repeats them.
+//! Deliveries to accounts of several partitions: once for each recipient, however often the sender repeats them.
+//! Ends on the way: `crash::deliveries`.
 
 use super::{block_on, contents, inbox, letter, message, open, open_with, reopen, target};
-use crate::crash::victim::{Start, Victim, seeds, tell, victim};
 use bytes::Bytes;
 use postern::{
     clock::{Clock, UnixMillis},
     mail::AccountId,
     store::{Appended, NewMessage, RepeatKey, Store, StoreError, Target},
 };
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-const ACCOUNTS: usize = 6;
-const DELIVERIES: u64 = 12;
-const FAILPOINTS: &[&str] = &[
-    "append.after_stage",
-    "group.before_commit",
-    "group.after_commit",
-    "group.published",
-    "append.before_outbox",
-    "outbox.after_step",
-    "outbox.before_forget",
-];
+pub const ACCOUNTS: usize = 6;
 
 /// A delivery with its recipients, and the key that the same delivery has each time.
-fn delivery(store: &Store, accounts: &[AccountId], number: u64) -> (NewMessage, Vec<Target>) {
+pub fn delivery(store: &Store, accounts: &[AccountId], number: u64) -> (NewMessage, Vec<Target>) {
     let octets = if number % 5 == 4 { 300_000 } else { 100 };
     let key = blake3::hash(&number.to_le_bytes());
     let message = NewMessage {
@@ -38,108 +27,23 @@ fn delivery(store: &Store, accounts: &[AccountId], number: u64) -> (NewMessage, 
     (message, targets.collect())
 }
 
-fn trace(account: AccountId) -> Bytes {
+pub fn trace(account: AccountId) -> Bytes {
     format!("Delivered-To: {account}@example.org\r\n").into()
 }
 
 /// How often an account shows a delivery.
-async fn shown(store: &Store, account: AccountId, number: u64) -> usize {
+pub async fn shown(store: &Store, account: AccountId, number: u64) -> usize {
     let octets = if number % 5 == 4 { 300_000 } else { 100 };
     let whole = [&*trace(account), &*letter(number, octets)].concat();
     contents(store, account, inbox(store, account)).await.iter().filter(|octets| **octets == whole).count()
 }
 
-async fn make_accounts(store: &Store) -> Vec<AccountId> {
+pub async fn make_accounts(store: &Store) -> Vec<AccountId> {
     let mut accounts = Vec::new();
     for _ in 0..ACCOUNTS {
         accounts.push(store.create_account().await.unwrap());
     }
     accounts
-}
-
-/// The same, where the seed is odd without a key: then only the outbox knows what is left to do.
-fn delivery_of(seed: u64, store: &Store, accounts: &[AccountId], number: u64) -> (NewMessage, Vec<Target>) {
-    let (message, targets) = delivery(store, accounts, number);
-    let repeat = message.repeat.filter(|_| seed.is_multiple_of(2));
-    (NewMessage { repeat, ..message }, targets)
-}
-
-/// Delivers, one after another, and tells which were acknowledged.
-#[test]
-#[ignore = "is started by the other tests"]
-fn mail_server_until_the_end() {
-    let Some((folder, seed)) = victim() else { return };
-    block_on(async {
-        let store = open(&folder).await;
-        let accounts = store.account_ids().unwrap();
-        for number in 0..DELIVERIES {
-            let (message, targets) = delivery_of(seed, &store, &accounts, number);
-            let count = targets.len();
-            assert_eq!(store.append(message, targets).await.unwrap().len(), count);
-            tell(&number.to_string());
-        }
-        tell("end");
-    });
-}
-
-#[test]
-fn a_crash_during_a_delivery_leaves_it_to_be_finished_once() {
-    let mut reached = 0;
-    for failpoint in FAILPOINTS {
-        for seed in 0..seeds(4) {
-            let folder = tempfile::tempdir().unwrap();
-            block_on(async {
-                let store = open(folder.path()).await;
-                make_accounts(&store).await;
-                store.close().await;
-            });
-            let point = format!("{failpoint}:{}", 1 + seed * 5 % 14);
-            let test = "store::deliveries::mail_server_until_the_end";
-            let told = Victim::start(&Start::new(test, folder.path(), seed).ending_at(Some(point))).rest();
-            reached += usize::from(told.last().is_none_or(|line| line != "end"));
-            let acknowledged = told.iter().filter_map(|line| line.parse().ok()).max();
-            block_on(check(folder.path(), acknowledged));
-            if seed.is_multiple_of(2) {
-                block_on(check_repeats(folder.path(), acknowledged));
-            } else {
-                block_on(check(folder.path(), acknowledged));
-            }
-        }
-    }
-    println!("{reached} crashes");
-    assert!(reached >= FAILPOINTS.len(), "only {reached} crashes");
-}
-
-/// After a restart each delivery is there once, for all or for none.
-async fn check(folder: &Path, acknowledged: Option<u64>) {
-    let store = open(folder).await;
-    let accounts = store.account_ids().unwrap();
-    for number in 0..DELIVERIES {
-        let (_, targets) = delivery(&store, &accounts, number);
-        let mut counts = Vec::new();
-        for target in &targets {
-            counts.push(shown(&store, target.account, number).await);
-        }
-        let (none, once) = (counts.iter().all(|count| *count == 0), counts.iter().all(|count| *count == 1));
-        assert!(once || none && Some(number) > acknowledged, "delivery {number} is shown {counts:?}");
-    }
-    store.close().await;
-}
-
-/// After the sender has repeated everything, each is there once for all.
-async fn check_repeats(folder: &Path, acknowledged: Option<u64>) {
-    let store = open(folder).await;
-    let accounts = store.account_ids().unwrap();
-    for number in 0..DELIVERIES {
-        let (message, targets) = delivery(&store, &accounts, number);
-        let given = store.append(message, targets.clone()).await.unwrap();
-        assert_eq!(given.len(), targets.len());
-        assert!(given.iter().all(|copy| copy.repeated) || Some(number) > acknowledged);
-        for target in &targets {
-            assert_eq!(shown(&store, target.account, number).await, 1, "delivery {number} was repeated");
-        }
-    }
-    store.close().await;
 }
 
 /// The numbers of copies, without whether they are repeats.

@@ -346,6 +346,11 @@ impl Blobs {
         Ok(self.0.objects.list(folder).await?.into_iter().map(|(name, _)| name).collect())
     }
 
+    /// Makes the removals from a folder of objects outlast a power cut.
+    pub(super) async fn settle_removals(&self, folder: &str) -> Result<(), StoreError> {
+        self.0.objects.settle_removals(folder).await
+    }
+
     /// Removes an object that no row names any more. One that is gone already is no error.
     pub(super) async fn delete_object(&self, name: &str) -> Result<(), StoreError> {
         self.0.objects.delete(name).await

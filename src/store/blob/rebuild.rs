@@ -10,7 +10,7 @@ use super::{
 use crate::{
     mail::{AccountId, MessageNumber},
     store::{
-        StoreError,
+        StoreError, failpoint,
         metadata::{Batch, Durability, Table},
     },
 };
@@ -86,6 +86,7 @@ impl Shared {
         blocking(move || {
             let mut batch = Batch::default();
             totals.put(&mut batch);
+            failpoint::reach("locations.before_totals");
             shared.engine.commit(batch, Durability::Synced)
         })
         .await
@@ -123,6 +124,7 @@ impl Shared {
                 }
             }
             PackRow::new(octets, &footer.locations).put(name, &mut batch);
+            failpoint::reach("locations.before_commit");
             shared.engine.commit(batch, Durability::Synced)?;
             Ok(written)
         })

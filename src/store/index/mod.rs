@@ -201,7 +201,8 @@ impl Indexes {
         for name in self.0.blobs.list_objects(&row::folder(account)).await? {
             self.0.blobs.delete_object(&name).await?;
         }
-        Ok(())
+        // The row that says that the index has to go goes next, and must not be the first to be durable.
+        self.0.blobs.settle_removals(&row::folder(account)).await
     }
 
     /// Every object that a segment row names, of all accounts.

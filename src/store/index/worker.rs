@@ -324,10 +324,12 @@ pub(super) async fn rebuild(indexes: &Indexes, place: Place, numbers: &[MessageN
                 batch.put(Table::Tail, [&*Indexes::tail_key(place, *number), &index.to_be_bytes()].concat(), chunk);
             }
         }
+        failpoint::reach("index.before_tail_again");
         commit(indexes, batch).await?;
     }
     let mut batch = Batch::default();
     batch.delete_range(Table::Segment, place.prefix(), end_of(place.prefix()));
+    failpoint::reach("index.before_segments_drop");
     commit(indexes, batch).await?;
     remove(indexes, place.account, &old).await
 }

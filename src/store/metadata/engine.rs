@@ -1,7 +1,7 @@
 //! The engine as the store sees it, and what one has to do.
 
 use super::{Batch, Durability, MetadataAt, Table, after_prefix, batch::Write, rocks::Rocks};
-use crate::store::StoreError;
+use crate::store::{StoreError, failpoint};
 use bytes::Bytes;
 use std::{ops::Bound, path::Path, sync::Arc};
 
@@ -89,7 +89,10 @@ impl Engine {
 
     /// Commits the batch. Blocks for an fsync where `Synced`: call it off the reactor.
     pub(in crate::store) fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
-        self.backend.commit(batch.into_writes(), durability)
+        failpoint::reach("commit.before");
+        let committed = self.backend.commit(batch.into_writes(), durability);
+        failpoint::reach("commit.after");
+        committed
     }
 }
 

@@ -20,7 +20,10 @@ use self::{
     copies::Copies,
     retry::{Tries, found, from_object},
 };
-use crate::{limits, store::StoreError};
+use crate::{
+    limits,
+    store::{StoreError, failpoint},
+};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::{
@@ -90,9 +93,13 @@ impl Objects {
     pub(in crate::store) async fn put_if_absent(&self, name: &str, octets: Vec<Bytes>) -> Result<Written, StoreError> {
         let (path, payload) = (parse(name)?, octets.into_iter().collect::<PutPayload>());
         let mut tried = self.tries.start();
+        failpoint::reach("object.before_put");
         loop {
             let error = match self.create(&path, &payload).await {
-                Ok(()) => return Ok(Written::New),
+                Ok(()) => {
+                    failpoint::reach("object.after_put");
+                    return Ok(Written::New);
+                }
                 Err(Error::AlreadyExists { .. }) => return self.settle(name, &payload, tried.is_first()).await,
                 Err(error) => error,
             };
@@ -213,7 +220,21 @@ impl Objects {
         if let Files::Copied(copies) = &self.files {
             copies.forget(name);
         }
-        found(self.tries.run(0, || self.store.delete(&path)).await).map(drop)
+        failpoint::reach("object.before_delete");
+        let deleted = found(self.tries.run(0, || self.store.delete(&path)).await);
+        failpoint::reach("object.after_delete");
+        deleted.map(drop)
+    }
+
+    /// Makes the removals from a folder outlast a power cut. Only a local folder has to be told.
+    pub(in crate::store) async fn settle_removals(&self, folder: &str) -> Result<(), StoreError> {
+        let Files::Own(root) = &self.files else { return Ok(()) };
+        let path = root.path_to_filesystem(&parse(folder)?).map_err(from_object)?;
+        let sync = move || match std::fs::File::open(path).and_then(|folder| folder.sync_all()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(retry::from_io(&error)),
+            _ => Ok(()),
+        };
+        crate::store::off_the_reactor(sync).await?
     }
 
     /// Name and octets of every object whose name begins with the folder `prefix`; of every object, where that is empty.

@@ -10,6 +10,7 @@ mod accounts;
 mod deliveries;
 mod dice;
 mod disk;
+mod doctor;
 mod journal;
 mod scenario;
 mod shim;
@@ -20,7 +21,7 @@ use scenario::{Scenario, Tally, table};
 use std::{collections::BTreeSet, fs, path::Path};
 
 const SCENARIOS: &[&Scenario] =
-    &[&user::CLIENT, &user::UPKEEP, &user::SWEEP, &deliveries::DELIVERIES, &accounts::ACCOUNTS];
+    &[&user::CLIENT, &user::UPKEEP, &user::SWEEP, &deliveries::DELIVERIES, &accounts::ACCOUNTS, &doctor::DOCTOR];
 
 #[test]
 fn whatever_ends_the_process_nothing_is_lost_doubled_or_half_there() {

@@ -2,11 +2,17 @@
 
 use super::{
     dice::Dice,
+    doctor::check_derived,
     scenario::{Fault, Scenario},
     victim::{tell, victim},
 };
-use crate::store::{block_on, contents, inbox, letter, message, open, target};
-use postern::{mail::AccountId, store::Store};
+use crate::store::{block_on, contents, flags, inbox, letter, message, target};
+use bytes::Bytes;
+use postern::{
+    clock::Clock,
+    mail::AccountId,
+    store::{FlagChange, FlagMode, Settings, Store},
+};
 use std::{collections::BTreeMap, path::Path};
 
 pub const ACCOUNTS: Scenario = Scenario {
@@ -19,6 +25,9 @@ pub const ACCOUNTS: Scenario = Scenario {
         "account.after_id",
         "account.after_removal",
         "account.index_forgotten",
+        "account.before_retirement",
+        "account.before_return",
+        "undelete.before_commit",
         "directory.before_commit",
         "commit.before",
         "commit.after",
@@ -38,26 +47,42 @@ enum Step {
     Remove(usize),
     /// A letter for the n-th of those that are there, and its index.
     Append(usize),
+    /// Takes the n-th of those that are there away, to be brought back or not.
+    Retire(usize),
+    /// The first of those that were taken away.
+    Return,
+    /// Expunges what the n-th of those that are there has.
+    Expunge(usize),
+    /// Brings back what the n-th expunged first.
+    Undelete(usize),
     /// A row of the directory.
     Set(u64),
 }
 
 fn script(seed: u64) -> Vec<Step> {
     let mut dice = Dice::new(seed ^ 0xacc);
-    let drawn = (0..STEPS as u64).map(|number| match dice.up_to(9) {
+    let drawn = (0..STEPS as u64).map(|number| match dice.up_to(13) {
         0..=2 => Step::Make,
-        3..=4 => Step::Remove(dice.up_to(5)),
-        5..=7 => Step::Append(dice.up_to(5)),
+        3 => Step::Remove(dice.up_to(5)),
+        4 => Step::Retire(dice.up_to(5)),
+        5 => Step::Return,
+        6 => Step::Expunge(dice.up_to(2)),
+        7 | 8 => Step::Undelete(dice.up_to(2)),
+        9..=12 => Step::Append(dice.up_to(3)),
         _ => Step::Set(number),
     });
     // Each kind once, so that its failpoints are passed.
-    [Step::Make, Step::Append(0), Step::Set(99), Step::Remove(0)].into_iter().chain(drawn).collect()
+    let begin = [Step::Make, Step::Append(0), Step::Set(99), Step::Expunge(0), Step::Undelete(0)];
+    begin.into_iter().chain([Step::Retire(0), Step::Return, Step::Remove(0)]).chain(drawn).collect()
 }
 
 /// What is there by the rules: letters of each account by its id, which counts accounts ever made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Model {
     accounts: BTreeMap<u64, Vec<Vec<u8>>>,
+    retired: BTreeMap<u64, Vec<Vec<u8>>>,
+    /// What was expunged together, by account, in order.
+    expunged: BTreeMap<u64, Vec<Vec<Vec<u8>>>>,
     made: u64,
     letters: u64,
     set: Vec<u64>,
@@ -81,6 +106,25 @@ impl Model {
                     let octets = letter_octets(self.letters);
                     self.accounts.entry(account).or_default().push(letter(self.letters, octets));
                     self.letters += 1;
+                }
+            }
+            Step::Retire(among) => {
+                if let Some(account) = self.account(among) {
+                    self.retired.extend(self.accounts.remove_entry(&account));
+                }
+            }
+            Step::Return => self.accounts.extend(self.retired.pop_first()),
+            Step::Expunge(among) => {
+                let letters = self.account(among).and_then(|account| self.accounts.get_mut(&account));
+                let letters = letters.map(std::mem::take).filter(|letters| !letters.is_empty());
+                let account = self.account(among).unwrap_or_default();
+                self.expunged.entry(account).or_default().extend(letters);
+            }
+            Step::Undelete(among) => {
+                let Some(account) = self.account(among) else { return };
+                let expunged = self.expunged.entry(account).or_default();
+                if !expunged.is_empty() {
+                    self.accounts.entry(account).or_default().extend(expunged.remove(0));
                 }
             }
             Step::Set(number) => self.set.push(number),
@@ -126,11 +170,52 @@ async fn perform(store: &Store, model: &Model, step: Step) {
                 store.flush_index(account).await.unwrap();
             }
         }
+        Step::Retire(among) => {
+            if let Some(account) = account(among) {
+                store.retire_account(account, Bytes::from_static(b"kept")).await.unwrap();
+            }
+        }
+        Step::Return => {
+            if let Some(account) = model.retired.keys().next().copied().and_then(AccountId::new) {
+                store.bring_account_back(account).await.unwrap();
+            }
+        }
+        Step::Expunge(among) => {
+            if let Some(account) = account(among) {
+                expunge(store, account).await;
+            }
+        }
+        Step::Undelete(among) => {
+            let Some(account) = account(among) else { return };
+            if let Some(deleted) = store.deleted(account, None).unwrap().first() {
+                store.undelete(account, deleted).await.unwrap();
+            }
+        }
         Step::Set(number) => {
             let row = (format!("row {number}").into_bytes(), Some(vec![number as u8; 10]));
             assert!(store.directory().commit(&[], vec![row]).await.unwrap());
         }
     }
+}
+
+async fn expunge(store: &Store, account: AccountId) {
+    let inbox = inbox(store, account);
+    let uids = store.snapshot(account, inbox).unwrap().rows().map(|row| row.uid).collect();
+    let change = FlagChange { mode: FlagMode::Add, flags: flags(&["\\Deleted"]), unchanged_since: None };
+    store.change_flags(account, inbox, uids, change).await.unwrap();
+    store.expunge(account, inbox, None).await.unwrap();
+}
+
+/// Opens the store with a day in which everything can be brought back.
+async fn open(folder: &Path) -> Store {
+    let settings = Settings {
+        partitions: 4,
+        pack_after_seconds: 3600,
+        cache_octets: 8 * 1024 * 1024,
+        undelete_days: 1,
+        ..Settings::at(folder)
+    };
+    Store::open(settings, Clock::real()).await.expect("the store opens")
 }
 
 fn check(folder: &Path, seed: u64, told: &[String]) -> Result<u64, Fault> {
@@ -153,6 +238,7 @@ fn check(folder: &Path, seed: u64, told: &[String]) -> Result<u64, Fault> {
             }
         }
         check_leftovers(folder, &shown)?;
+        check_derived(&store).await?;
         let next = store.create_account().await.unwrap().get();
         // An id is never given out again, whether or not its account came to be (P4).
         if next <= told.made {
@@ -171,6 +257,8 @@ async fn shown(store: &Store) -> Model {
         let letters = contents(store, account, inbox(store, account)).await;
         shown.accounts.insert(account.get(), letters.into_iter().map(|octets| octets.to_vec()).collect());
     }
+    let retired = store.retired_accounts().unwrap();
+    shown.retired = retired.iter().map(|retired| (retired.account.get(), Vec::new())).collect();
     for (key, value) in store.directory().scan(b"row ").unwrap() {
         let number: u64 = std::str::from_utf8(&key[4..]).unwrap().parse().unwrap();
         assert_eq!(value, vec![number as u8; 10]);
@@ -182,7 +270,8 @@ async fn shown(store: &Store) -> Model {
 fn is_shown(shown: &Model, model: &Model) -> bool {
     let mut set = model.set.clone();
     set.sort_by_key(|number| format!("row {number}"));
-    (&shown.accounts, &shown.set) == (&model.accounts, &set)
+    let is_retired = shown.retired.keys().eq(model.retired.keys());
+    is_retired && (&shown.accounts, &shown.set) == (&model.accounts, &set)
 }
 
 /// Accounts with their numbers of letters.
@@ -198,7 +287,8 @@ fn check_leftovers(folder: &Path, shown: &Model) -> Result<(), Fault> {
         let entry = entry.unwrap();
         let account: u64 = entry.file_name().to_string_lossy().parse().unwrap();
         let bundles = std::fs::read_dir(entry.path()).unwrap().count();
-        if bundles > 0 && !shown.accounts.contains_key(&account) {
+        let is_there = shown.accounts.contains_key(&account) || shown.retired.contains_key(&account);
+        if bundles > 0 && !is_there {
             return Err(Fault::Half(format!("the index of removed account {account} is still there")));
         }
     }

@@ -2,6 +2,7 @@
 //! the sender has repeated what it was not told of.
 
 use super::{
+    doctor::check_derived,
     scenario::{Fault, Scenario},
     victim::{tell, victim},
 };
@@ -110,6 +111,7 @@ async fn check_all_or_none(folder: &Path, acknowledged: Option<u64>) -> Result<u
             _ => return Err(Fault::Half(text)),
         }
     }
+    check_derived(&store).await?;
     store.close().await;
     Ok(copies)
 }

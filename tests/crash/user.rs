@@ -1,6 +1,7 @@
 //! One user at work, with packer and index beside, against the model of what the operations do.
 
 use super::{
+    doctor::check_derived,
     scenario::{Fault, Scenario},
     victim::{tell, victim},
 };
@@ -337,10 +338,7 @@ fn check(folder: &Path, seed: u64, script: &[Step], told: &[String]) -> Result<u
         if script.iter().any(|step| matches!(step, Step::Sweep)) {
             check_sweep(&store, &clock, &shown).await?;
         }
-        let damage = store.verify_contents(|_| {}).await.unwrap().damage;
-        if !damage.is_empty() {
-            return Err(Fault::Half(format!("damaged: {damage:?}")));
-        }
+        check_derived(&store).await?;
         // A store that has been through this is as good as new.
         let before = model.clone();
         let operation = Operation::Append("INBOX", vec![50], 1);

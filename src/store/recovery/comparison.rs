@@ -111,7 +111,6 @@ impl Comparison {
         if self.batch.is_empty() {
             return Ok(());
         }
-        crate::store::failpoint::reach("doctor.before_commit");
         self.engine.commit(std::mem::take(&mut self.batch), Durability::Synced)
     }
 

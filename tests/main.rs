@@ -18,4 +18,5 @@ mod simulation;
 mod smtp;
 mod store;
 mod support;
+mod sweep;
 mod undelete;

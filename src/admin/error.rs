@@ -26,6 +26,9 @@ pub enum AdminError {
     /// A time is not understood.
     #[error("{0:?} is no time: write 2026-11-25, 2026-11-25T05:01:49Z (UTC), or how long ago as 90m, 12h, 3d, 2w")]
     Time(String),
+    /// That is no content's name.
+    #[error("`{0}` is not the name of a content: 64 hexadecimal digits, as `blob verify` prints them")]
+    ContentName(String),
     /// A corpus or model cannot be read; the text names the file.
     #[error("{0}")]
     Corpus(String),
@@ -83,7 +86,8 @@ impl From<&AdminError> for Failure {
             AdminError::Store(error) | AdminError::Open(_, error) | AdminError::Mailbox(_, error) => store_kind(error),
             AdminError::File(_, error) if error.kind() == io::ErrorKind::NotFound => Kind::NotFound,
             AdminError::NoStore(_) => Kind::NotFound,
-            AdminError::Query(_) | AdminError::Time(_) | AdminError::Serving | AdminError::Idle(_) => Kind::Refused,
+            AdminError::Query(_) | AdminError::ContentName(_) => Kind::Refused,
+            AdminError::Time(_) | AdminError::Serving | AdminError::Idle(_) => Kind::Refused,
             AdminError::File(_, error) if error.kind() == io::ErrorKind::AlreadyExists => Kind::Refused,
             AdminError::ReadBack(_) => Kind::Damaged,
             AdminError::File(..) | AdminError::Corpus(_) | AdminError::Control(..) | AdminError::Stopped => {

@@ -1,7 +1,8 @@
 //! What a task answers, piece by piece.
 
 use super::{
-    AdminError, Diagnosis, Explained, Exported, Failure, Figures, FoundMessage, Imported, QuotaFigures, Run, Shown,
+    AdminError, BlobFigures, Diagnosis, Explained, ExplainedContent, Exported, Failure, Figures, FoundMessage,
+    Imported, QuotaFigures, Run, Shown, Swept,
 };
 use crate::{
     accounts::Alias,
@@ -224,6 +225,17 @@ pub enum Done {
         /// Messages in them.
         messages: u64,
     },
+    /// Contents were swept, or a dry run says what would be.
+    Swept {
+        /// Whether it was done.
+        run: Run,
+        /// What was done.
+        swept: Swept,
+    },
+    /// A content, explained.
+    Content(Box<ExplainedContent>),
+    /// Figures of contents.
+    BlobStatistics(BlobFigures),
     /// Contents were verified.
     Verified {
         /// Contents and pack indexes read.

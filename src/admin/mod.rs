@@ -13,6 +13,7 @@
 mod account;
 mod alias;
 mod archive;
+mod blob;
 mod connect;
 mod control;
 mod date;
@@ -35,9 +36,10 @@ mod upkeep;
 
 pub use crate::{
     accounts::{Alias, AliasName},
-    store::{Check, Limit, Remedy},
+    store::{Check, Limit, Remedy, Swept},
 };
 pub use archive::Form;
+pub use blob::{BlobFigures, ExplainedContent, ExplainedObject, ExplainedPlace, ExplainedReference, Fate};
 pub use connect::{Connection, Running};
 pub use control::Socket;
 pub use doctor::{Deep, Diagnosis, Examination, Patient};
@@ -124,6 +126,9 @@ impl Admin {
             Request::BlobVerify => upkeep::verify(self, events).await,
             Request::BlobPack => upkeep::pack(self).await,
             Request::Doctor(asked) => doctor::of_server(self, &asked, events).await,
+            Request::BlobSweep { run } => blob::sweep(self, run).await,
+            Request::BlobExplain { content } => blob::explain(self, &content).await,
+            Request::BlobStatistics => blob::statistics(self).await,
         }
     }
 }

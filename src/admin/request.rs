@@ -145,6 +145,18 @@ pub enum Request {
     BlobPack,
     /// Holds what is derived against what it derives from, and mends it.
     Doctor(Examination),
+    /// Removes contents that no message names, as far as their time has come.
+    BlobSweep {
+        /// Whether to do it.
+        run: Run,
+    },
+    /// Explains where a content is, who names it and when it would go.
+    BlobExplain {
+        /// Its name, in hexadecimal digits.
+        content: String,
+    },
+    /// Counts what contents take.
+    BlobStatistics,
 }
 
 impl Request {
@@ -176,6 +188,9 @@ impl Request {
             Self::BlobVerify => "blob verify",
             Self::BlobPack => "blob pack",
             Self::Doctor(_) => "doctor",
+            Self::BlobSweep { .. } => "blob gc",
+            Self::BlobExplain { .. } => "blob gc --explain",
+            Self::BlobStatistics => "blob stats",
         }
     }
 }

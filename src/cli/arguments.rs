@@ -4,7 +4,7 @@ use super::{exit, failure::Failed, output::Output};
 use crate::{
     admin::{AliasName, Limit},
     config::Config,
-    mail::{Address, Domain},
+    mail::{Address, ContentId, Domain},
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -312,6 +312,30 @@ pub(super) enum BlobTask {
     Verify,
     /// Move what is fresh into packs now
     Pack,
+    /// Remove what no message names, as far as its time has come
+    #[command(after_help = GC)]
+    Gc {
+        #[command(flatten)]
+        dry_run: DryRun,
+        /// Say where this content is, who names it and when it would go; change nothing
+        #[arg(long, value_name = "CONTENT-ID", value_parser = content_name, conflicts_with = "dry_run")]
+        explain: Option<String>,
+    },
+    /// Show what contents take, what is saved, and how full packs are
+    Stats,
+}
+
+const GC: &str = "\
+The server does this once a day. A content goes after two generations (30 days each) from when it was packed and after
+the grace time (store.sweep_grace_hours) from the sweep that found it without a message: at once where its pack or
+object holds nothing else, otherwise when less than half of the pack is still needed and the pack is written again.";
+
+/// The name of a content, checked.
+fn content_name(text: &str) -> Result<String, String> {
+    match text.parse::<ContentId>() {
+        Ok(content) => Ok(content.to_string()),
+        Err(()) => Err("a content's name has 64 hexadecimal digits, as `blob verify` prints them".to_owned()),
+    }
 }
 
 #[derive(Subcommand)]

@@ -5,6 +5,7 @@
 //! those of the help. Never: knows how a task is done. Errors are printed once, at the end.
 
 mod arguments;
+mod blob;
 mod exit;
 mod failure;
 mod log;

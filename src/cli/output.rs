@@ -1,5 +1,6 @@
 //! What is printed of a task's answer.
 
+use super::blob;
 use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, QuotaFigures, Run, Shown};
 use std::io::{Write as _, stdout};
 
@@ -122,6 +123,9 @@ fn done_text(done: &Done) -> String {
             format!("indexed {} of {} again", count(*messages, "message"), count(*accounts, "account"))
         }
         Done::Examined(diagnosis) => diagnosis_text(diagnosis),
+        Done::Swept { run, swept } => blob::swept(*run, swept),
+        Done::Content(explained) => blob::explained(explained),
+        Done::BlobStatistics(figures) => blob::statistics(figures),
         Done::Verified { contents, octets, damaged } => {
             format!("read {} ({}); {damaged} damaged", count(*contents, "content"), size(*octets))
         }
@@ -235,7 +239,7 @@ fn statistics(figures: &Figures) -> String {
 }
 
 /// A number with its noun.
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
         _ if noun.ends_with('s') || noun.ends_with('x') => format!("{number} {noun}es"),

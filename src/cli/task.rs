@@ -121,8 +121,13 @@ fn request(task: Task) -> Result<Request, Failed> {
             Request::MessageUndelete { account, mailbox, since, run: run_of(dry_run) }
         }
         Task::Index(IndexTask::Rebuild { account }) => Request::IndexRebuild { account },
-        Task::Blob(BlobTask::Verify) => Request::BlobVerify,
-        Task::Blob(BlobTask::Pack) => Request::BlobPack,
+        Task::Blob(task) => match task {
+            BlobTask::Verify => Request::BlobVerify,
+            BlobTask::Pack => Request::BlobPack,
+            BlobTask::Gc { explain: Some(content), .. } => Request::BlobExplain { content },
+            BlobTask::Gc { dry_run, .. } => Request::BlobSweep { run: dry_run.run() },
+            BlobTask::Stats => Request::BlobStatistics,
+        },
         Task::Stats => Request::Statistics,
         Task::Doctor(arguments) => Request::Doctor(arguments.examination()),
     })

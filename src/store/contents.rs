@@ -3,7 +3,9 @@
 
 use super::{
     Inner, Store, StoreError,
-    blob::{ContentExplained, ContentStatistics, Outside, Packed, Rebuilt, Swept, Verified, VerifyProgress},
+    blob::{
+        ContentExplained, ContentStatistics, ContentSurvey, Outside, Packed, Rebuilt, Swept, Verified, VerifyProgress,
+    },
     metadata::Table,
     outbox,
 };
@@ -51,6 +53,11 @@ impl Store {
     /// Counts contents, octets and objects. Reads every location and no content.
     pub async fn content_statistics(&self) -> Result<ContentStatistics, StoreError> {
         self.inner.blobs.statistics().await
+    }
+
+    /// Counts how much of what is packed messages name. Reads every location and every reference, and no content.
+    pub async fn content_survey(&self) -> Result<ContentSurvey, StoreError> {
+        self.inner.blobs.survey().await
     }
 
     /// Writes the location of every content again, from what packs say of themselves (P10). Mail may

@@ -58,8 +58,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::{Directory, RetiredAccount};
 pub use blob::{
-    ContentExplained, ContentFate, ContentPlace, ContentStatistics, Damage, MemoryObjects, ObjectPlace, ObjectsAt,
-    Packed, Rebuilt, Swept, Verified, VerifyProgress,
+    ContentExplained, ContentFate, ContentPlace, ContentStatistics, ContentSurvey, Damage, MemoryObjects, ObjectPlace,
+    ObjectsAt, Packed, Rebuilt, Swept, Verified, VerifyProgress,
 };
 pub use changes::Watch;
 pub use index::IndexStatistics;

@@ -33,6 +33,7 @@ mod recover;
 mod rows;
 mod split;
 mod statistics;
+mod survey;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,7 @@ pub(super) use recover::{LocationReport, has_place};
 pub(super) use rows::OwnedBody;
 pub(super) use split::Split;
 pub use statistics::ContentStatistics;
+pub use survey::ContentSurvey;
 pub(super) use sweep::Outside;
 pub use sweep::{ContentExplained, ContentFate, ContentPlace, ObjectPlace, Swept};
 pub use verify::{Damage, Verified, VerifyProgress};
@@ -323,6 +325,11 @@ impl Blobs {
     /// Counts contents, octets and objects.
     pub(super) async fn statistics(&self) -> Result<ContentStatistics, StoreError> {
         self.0.statistics().await
+    }
+
+    /// Counts how much of what is packed messages name.
+    pub(super) async fn survey(&self) -> Result<ContentSurvey, StoreError> {
+        self.0.survey().await
     }
 
     /// Writes the location of every content again, from what packs say of themselves.

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-/// Figures about contents. Messages stay counted after they were expunged, as their octets stay.
+/// Figures about contents. A message stays counted after it was expunged, as long as its pack names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ContentStatistics {
     /// Messages, one for each recipient.

@@ -7,7 +7,7 @@ CARGO ?= cargo
 FAST = --config profile.dev.opt-level=3 --config profile.dev.debug-assertions=false \
        --config profile.dev.overflow-checks=false
 
-.PHONY: help run build test lint bench crash release model prerequisites clean
+.PHONY: help run build test lint bench crash simulation release model prerequisites clean
 
 help:
 	@echo 'make run       build and start the quickstart: mail in, judged, found; server stays up'
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint      formatting and lints, as CI wants them'
 	@echo 'make bench     benchmarks (postfix and dovecot beside it where Debian has them installed)'
 	@echo 'make crash     kill -9 at every failpoint, many seeds (SEEDS=1000)'
+	@echo 'make simulation   the whole server on a simulated machine, many seeds (SEEDS=10000, or SEED=n for one)'
 	@echo 'make release   the binary to install: target/release/postern'
 	@echo 'make model     train spam-models/base.model again (CORPORA=folder)'
 
@@ -36,6 +37,11 @@ bench: build
 
 crash: prerequisites
 	POSTERN_CRASH_SEEDS=$(or $(SEEDS),1000) $(CARGO) test --test postern crash -- --nocapture
+
+# Failpoints and checks of arithmetic stay, the rest at full speed.
+simulation: prerequisites
+	$(if $(SEED),POSTERN_SIMULATION_SEED=$(SEED)) POSTERN_SIMULATION_SEEDS=$(or $(SEEDS),10000) \
+	    $(CARGO) test --config profile.dev.opt-level=3 --test postern simulation::every_seed -- --nocapture
 
 release: prerequisites
 	$(CARGO) build --release --bin postern

@@ -134,17 +134,11 @@ impl Imap {
         self.answer(&tag).await
     }
 
-    /// Breaks the connection.
-    pub fn cut(self) {
-        self.say("cuts");
-        self.pipe.cut();
-    }
-
     /// Sends octets and breaks the connection.
-    pub async fn send_and_cut(mut self, octets: &[u8]) {
+    pub async fn send_and_cut(&mut self, octets: &[u8], after_millis: u64) {
         self.say(&format!("C: {} (and cuts)", String::from_utf8_lossy(&octets[..octets.len().min(80)])));
         let _ = self.pipe.write_all(octets).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(after_millis)).await;
         self.pipe.cut();
     }
 

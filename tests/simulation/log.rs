@@ -36,11 +36,6 @@ impl Log {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// All lines.
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-
     /// The last lines.
     pub fn tail(&self) -> String {
         let lines = self.lines.lock().unwrap();

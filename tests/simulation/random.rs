@@ -20,6 +20,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// A sequence of its own that follows from this one.
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.next(), 0)
+    }
+
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize

@@ -210,7 +210,12 @@ fn accounts(folder: PathBuf) -> MemoryMetadata {
         accounts.add_domain(&"example.org".parse::<Domain>().unwrap()).await.unwrap();
         for number in 0..ACCOUNTS {
             let password = Password::new(PASSWORD.as_bytes()).ok().unwrap();
-            accounts.add_account(&address(number).parse::<Address>().unwrap(), &password).await.unwrap();
+            let address = address(number).parse::<Address>().unwrap();
+            let id = accounts.add_account(&address, &password).await.unwrap().id;
+            for mailbox in super::model::MAILBOXES {
+                // Some are there from the start.
+                let _ = store.create_mailbox(id, mailbox, None).await;
+            }
         }
         store.close().await;
     });

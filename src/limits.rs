@@ -252,8 +252,20 @@ pub const VALUE_OCTETS_MAX: usize = 64 * 1024;
 /// extracted from the stored body again when it is searched or indexed.
 pub const TAIL_VALUE_OCTETS_MAX: usize = 512 * 1024;
 
-/// Octets of one group of writes to a partition. A larger delivery stands alone.
-pub const GROUP_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// Octets of keys and values in one batch of the metadata store: what every engine takes.
+pub const BATCH_OCTETS_MAX: usize = 8 * 1024 * 1024;
+
+/// Octets from which a group of writes to a partition takes no further one. Half of a batch, so that the last one
+/// may be as large.
+pub const GROUP_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+/// Octets of one delivery's records, texts and owners in one batch, beside its contents ([`FRESH_OCTETS_MAX`]) and
+/// the outbox row that names the further recipients. Those beyond go into batches of their own.
+pub const COPIES_OCTETS_MAX: usize = 2 * 1024 * 1024;
+
+/// Blocks of 256 UIDs that one commit of STORE, COPY, MOVE or EXPUNGE changes: 65,536 messages, and half of a batch
+/// where all of them are copied. What is beyond goes into further commits.
+pub const CHANGE_BLOCKS_MAX: usize = 256;
 
 /// Writes that wait for a partition's writer; further callers wait for a place.
 pub const WRITES_WAITING_MAX: usize = 1024;
@@ -459,8 +471,8 @@ pub const IMPORT_READ_OCTETS: usize = 256 * 1024;
 /// Messages that are imported or exported at once: with one fsync, and one progress line.
 pub const IMPORT_GROUP_MESSAGES: usize = 64;
 
-/// Octets that are imported or exported at once. Well below [`GROUP_OCTETS_MAX`].
-pub const IMPORT_GROUP_OCTETS: u64 = 4 * 1024 * 1024;
+/// Octets that are imported or exported at once: with text and records beside them well below [`BATCH_OCTETS_MAX`].
+pub const IMPORT_GROUP_OCTETS: u64 = 2 * 1024 * 1024;
 
 /// Words, operators and parentheses of one query of an administrator.
 pub const QUERY_TOKENS_MAX: usize = 500;

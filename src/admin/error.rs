@@ -126,7 +126,8 @@ fn store_kind(error: &StoreError) -> Kind {
         | StoreError::TooManyKeywords
         | StoreError::TooManyMailboxes
         | StoreError::OverQuota(_)
-        | StoreError::LargerThanQuota(_) => Kind::Refused,
+        | StoreError::LargerThanQuota(_)
+        | StoreError::Limit(_) => Kind::Refused,
         StoreError::Damaged(_) => Kind::Damaged,
         StoreError::Full | StoreError::Failed(_) | StoreError::Closing | StoreError::Objects(_) | StoreError::InUse => {
             Kind::Unavailable

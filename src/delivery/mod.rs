@@ -101,7 +101,9 @@ impl Delivery {
     /// Forgets the repeat key: the client has shown that it saw our 250, so that the same octets again are
     /// meant as a second message.
     pub fn acknowledge(&self, delivered: &Delivered) {
-        self.store.acknowledge(delivered.repeat);
+        if let Some(first) = delivered.copies.first() {
+            self.store.acknowledge(delivered.repeat, first.account);
+        }
     }
 
     async fn mailbox(&self, account: AccountId, verdict: Option<&Verdict>) -> Result<MailboxId, StoreError> {

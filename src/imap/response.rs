@@ -116,6 +116,7 @@ fn store_words(error: &StoreError) -> (&'static str, &'static str) {
         StoreError::OverQuota(_) | StoreError::LargerThanQuota(_) => {
             ("OVERQUOTA", "the account has no room for it; delete messages and expunge them")
         }
+        StoreError::Limit(_) => ("LIMIT", "that is more than the mail store takes at once"),
         StoreError::Full => ("OVERQUOTA", "no space left for new mail"),
         StoreError::Damaged(_) => ("CORRUPTION", "stored data is damaged and is not served"),
         StoreError::NoAccount

@@ -4,7 +4,8 @@ use super::{
     SpecialUse, Store, StoreError,
     account_state::AccountState,
     failpoint,
-    metadata::{Batch, Durability, Table},
+    key::{Task, outbox},
+    metadata::{Batch, Domain, Durability, Table},
 };
 use crate::{clock::UnixMillis, mail::AccountId};
 use bytes::Bytes;
@@ -13,9 +14,6 @@ use std::sync::Arc;
 
 /// The counter of account ids in `Table::System`.
 const NEXT_ACCOUNT: &[u8] = b"next account";
-
-/// What the outbox rows of removed accounts begin with, of whom something is still there.
-const REMOVAL: &[u8] = b"x";
 
 /// Version of these rows' encoding; their first octet. A row without octets is of an account whose rows are gone.
 const VERSION: u8 = 1;
@@ -47,10 +45,6 @@ impl RetiredAccount {
         let (at, keepsake) = (UnixMillis(row.seconds.saturating_mul(1000)), Bytes::copy_from_slice(row.keepsake));
         Some(Self { account, at, keepsake })
     }
-}
-
-fn removal(account: AccountId) -> Vec<u8> {
-    [REMOVAL, &account.get().to_be_bytes()].concat()
 }
 
 /// What every account begins with; the ids of these mailboxes are 1 to 6.
@@ -99,7 +93,7 @@ impl Directory<'_> {
                     return Ok(false);
                 }
             }
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             for (key, value) in changes {
                 match value {
                     Some(value) => batch.put(Table::Directory, key, value),
@@ -139,7 +133,8 @@ impl Store {
     pub async fn remove_account(&self, account: AccountId) -> Result<(), StoreError> {
         self.write(account, move |transaction| {
             transaction.account(account)?;
-            transaction.put(Table::Outbox, removal(account), Bytes::new());
+            let removal = transaction.place(account).removal();
+            transaction.put(Table::Outbox, removal, Bytes::new());
             transaction.drop_account(account)
         })
         .await?;
@@ -158,7 +153,7 @@ impl Store {
             let counters = transaction.account(account)?.encode_counters();
             let place = transaction.place(account);
             let row = RetiredAccount::encode(transaction.now().seconds(), &keepsake);
-            transaction.put(Table::Outbox, removal(account), row);
+            transaction.put(Table::Outbox, place.removal(), row);
             // Without counters there is no account: whatever looks for it finds none.
             transaction.put(Table::Mailbox, place.retired_counters(), counters);
             transaction.delete(Table::Mailbox, place.counters());
@@ -181,7 +176,7 @@ impl Store {
             let counters = transaction.get(Table::Mailbox, &place.retired_counters())?.ok_or(StoreError::NoAccount)?;
             transaction.put(Table::Mailbox, place.counters(), counters);
             transaction.delete(Table::Mailbox, place.retired_counters());
-            transaction.delete(Table::Outbox, removal(account));
+            transaction.delete(Table::Outbox, place.removal());
             failpoint::reach("account.before_return");
             Ok(())
         })
@@ -194,7 +189,7 @@ impl Store {
             // It may have come back meanwhile.
             let place = transaction.place(account);
             transaction.get(Table::Mailbox, &place.retired_counters())?.ok_or(StoreError::NoAccount)?;
-            transaction.put(Table::Outbox, removal(account), Bytes::new());
+            transaction.put(Table::Outbox, place.removal(), Bytes::new());
             transaction.drop_account(account)
         })
         .await?;
@@ -207,7 +202,8 @@ impl Store {
         self.inner.indexes.forget(account).await?;
         failpoint::reach("account.index_forgotten");
         self.write(account, move |transaction| {
-            transaction.delete(Table::Outbox, removal(account));
+            let removal = transaction.place(account).removal();
+            transaction.delete(Table::Outbox, removal);
             Ok(())
         })
         .await
@@ -233,14 +229,16 @@ impl Store {
     /// Every removed account of which something is still there; what it was, where it can be brought back.
     fn removals(&self) -> Result<Vec<(AccountId, Option<RetiredAccount>)>, StoreError> {
         let (mut removals, mut intact) = (Vec::new(), true);
-        self.inner.engine.scan_prefix(Table::Outbox, REMOVAL, |key, row| {
-            let account = key.get(REMOVAL.len()..).and_then(<[u8]>::first_chunk);
-            let account = account.and_then(|id| AccountId::new(u64::from_be_bytes(*id)));
-            let retired = account.and_then(|account| RetiredAccount::decode(account, row));
-            intact &= account.is_some() && retired.is_some() != row.is_empty();
-            removals.extend(account.map(|account| (account, retired)));
-            intact
-        })?;
+        for partition in self.inner.partition_numbers() {
+            self.inner.engine.scan_prefix(Table::Outbox, &outbox(partition, Task::Removal), |key, row| {
+                let account = key.split_last_chunk().and_then(|(_, id)| AccountId::new(u64::from_be_bytes(*id)));
+                let retired = account.and_then(|account| RetiredAccount::decode(account, row));
+                intact &= account.is_some() && retired.is_some() != row.is_empty();
+                removals.extend(account.map(|account| (account, retired)));
+                intact
+            })?;
+        }
+        removals.sort_unstable_by_key(|(account, _)| *account);
         if intact { Ok(removals) } else { Err(StoreError::Damaged("the row of a removed account".to_owned())) }
     }
 
@@ -264,7 +262,7 @@ impl Store {
             let _one_at_a_time = inner.directory.lock();
             let stored = inner.engine.get(Table::System, NEXT_ACCOUNT)?;
             let next = stored.and_then(|value| value.first_chunk().copied()).map_or(1, u64::from_be_bytes);
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             batch.put(Table::System, NEXT_ACCOUNT, (next + 1).to_be_bytes());
             failpoint::reach("account.before_id");
             inner.engine.commit(batch, Durability::Synced)?;

@@ -8,10 +8,10 @@ use super::{
     index::Indexes,
     mailbox::Row,
     metadata::Table,
-    outbox::Delivery,
+    outbox::{self, Delivery},
     quota::{Admission, Reservation, Usage},
     record::{StoredRecord, text_key},
-    repeat,
+    repeat::Recalled,
     transaction::Transaction,
 };
 use crate::{
@@ -82,14 +82,13 @@ impl Store {
             copies.push(Copy { index, target, admission });
         }
         let given = if elsewhere.is_empty() {
-            let row = prepared.repeat.map(repeat::Row::first);
-            let append = move |transaction: &mut Transaction<'_>| append_once(transaction, &prepared, row, &[], &here);
-            self.inner.partition(home)?.write(append).await?
+            let append = move |transaction: &mut Transaction<'_>| append_once(transaction, &prepared, None, &here);
+            self.inner.partition(home)?.write(append).await?.given
         } else {
-            let room = self.reserve(&prepared, &elsewhere).await?;
+            let room = self.reserve(home, &prepared, &elsewhere).await?;
             // A task, so that a caller who goes away does not stop it half way.
             let (store, delivery) =
-                (self.clone(), Delivery::new(&self.inner, &prepared.letter, prepared.repeat, elsewhere));
+                (self.clone(), Delivery::new(&self.inner, home, &prepared.letter, prepared.repeat, elsewhere));
             work::spawn(async move {
                 let given = store.append_to_partitions(home, prepared, here, delivery).await;
                 drop(room);
@@ -102,9 +101,14 @@ impl Store {
     }
 
     /// Room for the copies that the first commit does not take. A repeat has had its room.
-    async fn reserve(&self, prepared: &Prepared, copies: &[Copy]) -> Result<Option<Reservation>, StoreError> {
+    async fn reserve(
+        &self,
+        home: u16,
+        prepared: &Prepared,
+        copies: &[Copy],
+    ) -> Result<Option<Reservation>, StoreError> {
         match prepared.repeat {
-            Some(repeat) if self.inner.is_remembered(repeat)? => Ok(None),
+            Some(repeat) if self.inner.is_remembered(home, repeat)? => Ok(None),
             _ => self.inner.reserve(copies, prepared.letter.record.raw_octets).await.map(Some),
         }
     }
@@ -117,25 +121,22 @@ impl Store {
         here: Vec<Copy>,
         delivery: Delivery,
     ) -> Result<Vec<(usize, Appended)>, StoreError> {
-        let (letter, row) = (prepared.letter.clone(), prepared.repeat.map(repeat::Row::first));
-        let (steps, delivery) = (delivery.step_numbers(), Arc::new(delivery));
+        let (repeat, letter) = (prepared.repeat, prepared.letter.clone());
+        let delivery = Arc::new(delivery);
         let outbox_row = Arc::clone(&delivery);
-        let append = move |transaction: &mut Transaction<'_>| {
-            let given = append_once(transaction, &prepared, row, &steps, &here)?;
-            // A repeat finds the others done, or the row of the first try.
-            if given.iter().all(|(_, copy)| !copy.repeated) {
-                outbox_row.remember(transaction.batch());
-            }
-            Ok(given)
-        };
-        let mut given = self.inner.partition(home)?.write(append).await?;
+        let append =
+            move |transaction: &mut Transaction<'_>| append_once(transaction, &prepared, Some(&outbox_row), &here);
+        let First { mut given, recalled } = self.inner.partition(home)?.write(append).await?;
         failpoint::reach("append.before_outbox");
-        given.extend(delivery.apply(self, &letter).await?);
+        given.extend(match (recalled, repeat) {
+            (Some(recalled), Some(repeat)) => outbox::go_on(self, home, repeat, &recalled).await?,
+            _ => delivery.apply(self, &letter).await?,
+        });
         Ok(given)
     }
 
     /// Appends several messages to one account (import, MULTIAPPEND), all or none, with one fsync. The
-    /// messages together should not exceed `limits::GROUP_OCTETS_MAX`.
+    /// messages together should stay well below `limits::BATCH_OCTETS_MAX`; more is refused ([`StoreError::Limit`]).
     pub async fn append_all(&self, messages: Vec<(NewMessage, Target)>) -> Result<Vec<Appended>, StoreError> {
         let Some(account) = messages.first().map(|(_, target)| target.account) else { return Ok(Vec::new()) };
         if messages.iter().any(|(_, target)| target.account != account) {
@@ -150,8 +151,7 @@ impl Store {
         let append = move |transaction: &mut Transaction<'_>| {
             let mut given = Vec::with_capacity(group.len());
             for (prepared, copy) in &group {
-                let row = prepared.repeat.map(repeat::Row::first);
-                given.extend(append_once(transaction, prepared, row, &[], copy)?);
+                given.extend(append_once(transaction, prepared, None, copy)?.given);
             }
             Ok(given)
         };
@@ -168,7 +168,7 @@ impl Store {
         self.write(account, move |transaction| {
             let is_due = transaction.take_warning(account)?;
             if is_due {
-                append_once(transaction, &prepared, None, &[], &copy)?;
+                append_once(transaction, &prepared, None, &copy)?;
             }
             Ok(is_due)
         })
@@ -229,20 +229,28 @@ impl Letter {
         /// Octets of trace fields, verdict, rows and keys, about.
         const OF_COPY: usize = 4 * 1024;
         let text = if self.text.len() > limits::TAIL_VALUE_OCTETS_MAX { 0 } else { self.text.len() };
-        (limits::GROUP_OCTETS_MAX / 2 / (self.record.analysis.len() + text + OF_COPY)).max(1)
+        // The manifest is in the record and in the owner's row.
+        let record = self.record.analysis.len() + 2 * self.record.manifest.encode().len();
+        (limits::COPIES_OCTETS_MAX / (record + text + OF_COPY)).max(1)
     }
 }
 
-/// Appends a message with its octets, unless it is a repeat.
+/// What a delivery's first commit gave out.
+struct First {
+    given: Vec<(usize, Appended)>,
+    /// Where it was done before.
+    recalled: Option<Recalled>,
+}
+
+/// Appends a message with its octets, and the outbox row of what is left to do elsewhere, unless it is a repeat.
 fn append_once(
     transaction: &mut Transaction<'_>,
     prepared: &Prepared,
-    row: Option<repeat::Row>,
-    elsewhere: &[u16],
+    elsewhere: Option<&Delivery>,
     copies: &[Copy],
-) -> Result<Vec<(usize, Appended)>, StoreError> {
-    if let Some(given) = transaction.recall(row)? {
-        return Ok(given);
+) -> Result<First, StoreError> {
+    if let Some((given, recalled)) = transaction.recall(prepared.repeat)? {
+        return Ok(First { given, recalled: Some(recalled) });
     }
     for Copy { target, admission, .. } in copies {
         transaction.mailbox(target.account, target.mailbox)?;
@@ -250,8 +258,12 @@ fn append_once(
     }
     let (given, owners) = append_copies(transaction, &prepared.letter, copies)?;
     transaction.inner().blobs.add_to(&prepared.split, &owners, transaction.batch())?;
-    transaction.remember(row, elsewhere, &given);
-    Ok(given)
+    let recalled = elsewhere.map(Delivery::recalled).unwrap_or_default();
+    transaction.remember(prepared.repeat, &recalled, &given);
+    if let Some(delivery) = elsewhere {
+        delivery.remember(transaction.batch());
+    }
+    Ok(First { given, recalled: None })
 }
 
 /// A row, a record and text for each copy, without the octets. Also returns whose they are.

@@ -1,14 +1,14 @@
 //! What the store's parts share, and its identity on disk.
 
 use super::{
-    RepeatKey, Settings, Store, StoreError,
+    Settings, Store, StoreError,
     account_state::AccountState,
     blob::{Blobs, Keeping, Objects, Secret},
     cache::Cache,
     failpoint,
     index::Indexes,
     key::{self, Place, partition_of},
-    metadata::{Batch, Durability, Engine, Table},
+    metadata::{Batch, Domain, Durability, Engine, Table},
     partition::{Outage, Partition},
     quota::Quotas,
     read::MessageRecord,
@@ -93,6 +93,11 @@ impl Inner {
         Place { partition: partition_of(account, self.partitions), account }
     }
 
+    /// Every partition.
+    pub(super) fn partition_numbers(&self) -> std::ops::Range<u16> {
+        0..self.partitions
+    }
+
     /// The way to a partition's writer.
     pub(super) fn partition(&self, number: u16) -> Result<Arc<Partition>, StoreError> {
         self.writers.lock().partitions.get(usize::from(number)).cloned().ok_or(StoreError::Closing)
@@ -106,11 +111,6 @@ impl Inner {
     /// Whether no writer runs.
     pub(super) fn is_idle(&self) -> bool {
         self.writers.lock().partitions.is_empty()
-    }
-
-    /// The writer that forgets a delivery: any will do, as long as it is always the same.
-    pub(super) fn partition_of_repeat(&self, repeat: RepeatKey) -> Result<Arc<Partition>, StoreError> {
-        self.partition(u16::from(repeat.0.first().copied().unwrap_or(0)) % self.partitions)
     }
 
     /// A full disk is told before the write, never after.
@@ -154,7 +154,7 @@ fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, 
     }
     let mut secret = [0; 32];
     clock.fill_random(&mut secret);
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Installation);
     batch.put(Table::System, b"identity", [&[key::FORMAT][..], &partitions.to_be_bytes(), &secret].concat());
     failpoint::reach("identity.before_commit");
     engine.commit(batch, Durability::Synced)?;

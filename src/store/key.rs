@@ -20,12 +20,22 @@
 //!
 //! Each value begins with a version octet, counts and empty values apart.
 //!
-//! Other keys. `System`: `identity` (format, partitions, secret), `next account`. `Directory`: those of
-//! `accounts`. `Repeat`: repeat key, then the step where it is not the delivery's first commit. `Outbox`: `d`
-//! delivery chunk (what is left of a delivery), `m` delivery step (it was applied), `r`
-//! partition seconds account modseq chunk (rows that were deleted then, whose records wait for their release), `x`
-//! account (it was removed: the caller's note while it may be brought back, nothing while its index has still to go). `Fresh` and `Location` are `blob`'s,
-//! `Tail` and `Segment` `index`'s.
+//! Behind the partition alone:
+//!
+//! | table | key behind the partition | value |
+//! |---|---|---|
+//! | `Repeat` | repeat key | what the delivery's first commit gave out, and where its further steps are |
+//! | `Repeat` | repeat key, step | what a further step gave out in this partition |
+//! | `Outbox` | `d` delivery, chunk | what is left of a delivery that began in this partition |
+//! | `Outbox` | `m` delivery, step | nothing: the step was applied in this partition |
+//! | `Outbox` | `r` seconds, account, modseq, chunk | rows that were deleted then, whose records wait for their release |
+//! | `Outbox` | `x` account | it was removed: the caller's note while it may be brought back, nothing while its index has still to go |
+//!
+//! So what a batch of one partition writes stays in it, and the rows of a partition are all that its writer needs.
+//! `Fresh` and `Location` are `blob`'s and know no partition: a content is the installation's, whoever brought it
+//! (`metadata` says what that means for an engine of many databases). `Tail` and `Segment` are `index`'s, behind
+//! the account. Of the installation are `System`: `identity` (format, partitions, secret), `next account`;
+//! `Directory`: those of `accounts`.
 
 use super::metadata::after_prefix;
 use crate::mail::{AccountId, ContentId, MailboxId, MessageNumber, ModSeq, Uid};
@@ -115,6 +125,11 @@ impl Place {
         self.key(&[b"z"])
     }
 
+    /// The key of the row that says that the account was removed.
+    pub(super) fn removal(self) -> Vec<u8> {
+        [&*outbox(self.partition, Task::Removal), &self.account.get().to_be_bytes()].concat()
+    }
+
     /// The key of a note of deleted rows. Notes of a partition lie in the order of time, whatever account they are of.
     pub(super) fn release(self, seconds: i64, modseq: ModSeq, chunk: u16) -> Vec<u8> {
         let mut key = releases(self.partition);
@@ -132,7 +147,27 @@ impl Place {
 
 /// What the keys of all notes of deleted rows of a partition begin with.
 pub(super) fn releases(partition: u16) -> Vec<u8> {
-    [b"r", &partition.to_be_bytes()[..]].concat()
+    outbox(partition, Task::Release)
+}
+
+/// What is left to be done, as the outbox sorts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Task {
+    /// Deliveries whose first commit was in this partition.
+    Delivery = b'd',
+    /// Steps of deliveries that were applied in this partition.
+    Applied = b'm',
+    /// Rows that were deleted, whose records wait for their release.
+    Release = b'r',
+    /// Removed accounts of which something is still there.
+    Removal = b'x',
+}
+
+/// What the keys of a partition's outbox rows of one sort begin with.
+pub(super) fn outbox(partition: u16, task: Task) -> Vec<u8> {
+    let [high, low] = partition.to_be_bytes();
+    vec![high, low, task as u8]
 }
 
 /// The two values of a block of rows.

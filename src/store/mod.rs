@@ -150,6 +150,9 @@ pub enum StoreError {
     /// What was to be stored is more than the whole quota of the account; nothing was written.
     #[error("larger than the whole quota of account {0}")]
     LargerThanQuota(AccountId),
+    /// More than one write takes; nothing was written.
+    #[error("over a limit of the store: {0}")]
+    Limit(String),
     /// The disk is full, or nearly; nothing was written.
     #[error("no space left for new mail")]
     Full,

@@ -1,12 +1,18 @@
 //! Flags, copies, moves and expunging.
 
 use super::{
-    Store, StoreError, failpoint,
+    Store, StoreError,
+    block::block_of,
+    failpoint,
     mailbox::Row,
     quota::{Admission, Usage},
     transaction::Transaction,
 };
-use crate::mail::{AccountId, Flags, Keyword, MailboxId, ModSeq, SystemFlags, Uid, UidValidity};
+use crate::{
+    limits,
+    mail::{AccountId, Flags, Keyword, MailboxId, ModSeq, SystemFlags, Uid, UidValidity},
+};
+use std::sync::Arc;
 
 /// How flags change (RFC 9051 §6.4.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +55,8 @@ pub struct Copied {
 }
 
 impl Store {
-    /// Changes flags; a message whose flags are already so keeps its mod-sequence. All in one commit.
+    /// Changes flags; a message whose flags are already so keeps its mod-sequence. In one commit, or where the
+    /// messages are many ([`limits::CHANGE_BLOCKS_MAX`]), in several.
     pub async fn change_flags(
         &self,
         account: AccountId,
@@ -57,13 +64,48 @@ impl Store {
         uids: Vec<Uid>,
         change: FlagChange,
     ) -> Result<FlagChanged, StoreError> {
-        self.write(account, move |transaction| change_flags(transaction, account, mailbox, &uids, &change)).await
+        let mut changed = FlagChanged::default();
+        for uids in pieces(uids) {
+            let change = change.clone();
+            let change =
+                move |transaction: &mut Transaction<'_>| change_flags(transaction, account, mailbox, &uids, &change);
+            let FlagChanged { stored, modified } = self.write(account, change).await?;
+            changed.stored.extend(stored);
+            changed.modified.extend(modified);
+        }
+        Ok(changed)
     }
 
     /// Copies messages, all or none, with flags and INTERNALDATE (RFC 9051 §6.4.7). UIDs that are gone are passed
     /// over. A copy is a row of its own that names the same record: no octet is written again, but the quota counts it
     /// like any message.
+    ///
+    /// More than one commit takes ([`limits::CHANGE_BLOCKS_MAX`]) are copied in several, and taken back where one of
+    /// them fails. Deviates from RFC 9051 §6.4.7: a crash of the server in between leaves the first of them.
     pub async fn copy(
+        &self,
+        account: AccountId,
+        source: MailboxId,
+        uids: Vec<Uid>,
+        destination: MailboxId,
+    ) -> Result<Copied, StoreError> {
+        let mut copied: Option<Copied> = None;
+        for uids in pieces(uids) {
+            match (self.copy_piece(account, source, uids, destination).await, &mut copied) {
+                (Ok(piece), Some(before)) => before.uids.extend(piece.uids),
+                (Ok(piece), None) => copied = Some(piece),
+                (Err(error), Some(before)) => {
+                    let copies = before.uids.iter().map(|(_, copy)| *copy).collect();
+                    self.take_back(account, destination, copies).await?;
+                    return Err(error);
+                }
+                (Err(error), None) => return Err(error),
+            }
+        }
+        copied.ok_or(StoreError::NoMailbox)
+    }
+
+    async fn copy_piece(
         &self,
         account: AccountId,
         source: MailboxId,
@@ -85,7 +127,22 @@ impl Store {
         .await
     }
 
-    /// Moves messages, all or none, in one commit (RFC 6851 §3.3).
+    /// Removes copies of a COPY that failed further on.
+    async fn take_back(&self, account: AccountId, mailbox: MailboxId, copies: Vec<Uid>) -> Result<(), StoreError> {
+        for uids in pieces(copies) {
+            self.write(account, move |transaction| {
+                let rows = rows_of(transaction, account, mailbox, &uids)?;
+                let modseq = transaction.account_mut(account)?.take_modseq()?;
+                transaction.remove_rows(account, mailbox, &rows, modseq)?;
+                rows.iter().try_for_each(|row| transaction.release_record(account, row.number))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Moves messages in one commit, or where they are many ([`limits::CHANGE_BLOCKS_MAX`]), in several. Each is in
+    /// one of the two mailboxes at any time (RFC 6851 §3.3).
     pub async fn move_messages(
         &self,
         account: AccountId,
@@ -93,40 +150,78 @@ impl Store {
         uids: Vec<Uid>,
         destination: MailboxId,
     ) -> Result<Copied, StoreError> {
-        self.write(account, move |transaction| {
-            let rows = rows_of(transaction, account, source, &uids)?;
-            let copied = move_rows(transaction, account, source, &rows, destination)?;
-            failpoint::reach("move.before_commit");
-            Ok(copied)
-        })
-        .await
+        let mut moved: Option<Copied> = None;
+        for uids in pieces(uids) {
+            let move_piece = move |transaction: &mut Transaction<'_>| {
+                let rows = rows_of(transaction, account, source, &uids)?;
+                let copied = move_rows(transaction, account, source, &rows, destination)?;
+                failpoint::reach("move.before_commit");
+                Ok(copied)
+            };
+            let piece = self.write(account, move_piece).await?;
+            match &mut moved {
+                Some(before) => before.uids.extend(piece.uids),
+                None => moved = Some(piece),
+            }
+        }
+        moved.ok_or(StoreError::NoMailbox)
     }
 
     /// Removes the messages with `\Deleted`, of `among` where given, else of the whole mailbox, and returns their UIDs.
     /// [`Store::undelete`] brings them back for `Settings::undelete_days`.
+    /// In one commit, or where they are many ([`limits::CHANGE_BLOCKS_MAX`]), in several.
     pub async fn expunge(
         &self,
         account: AccountId,
         mailbox: MailboxId,
         among: Option<Vec<Uid>>,
     ) -> Result<Vec<Uid>, StoreError> {
-        self.write(account, move |transaction| {
-            let mut rows = match &among {
-                Some(uids) => rows_of(transaction, account, mailbox, uids)?,
-                None => all_rows(transaction, account, mailbox)?,
+        let (mut expunged, among) = (Vec::new(), among.map(Arc::new));
+        loop {
+            let among = among.clone();
+            let expunge = move |transaction: &mut Transaction<'_>| {
+                expunge(transaction, account, mailbox, among.as_deref().map(Vec::as_slice))
             };
-            rows.retain(|row| row.flags.contains(SystemFlags::DELETED));
-            if rows.is_empty() {
-                return Ok(Vec::new());
+            let (uids, more) = self.write(account, expunge).await?;
+            expunged.extend(uids);
+            if !more {
+                return Ok(expunged);
             }
-            let modseq = transaction.account_mut(account)?.take_modseq()?;
-            transaction.remove_rows(account, mailbox, &rows, modseq)?;
-            transaction.release_expunged(account, mailbox, &rows, modseq)?;
-            failpoint::reach("expunge.before_commit");
-            Ok(rows.iter().map(|row| row.uid).collect())
-        })
-        .await
+        }
     }
+}
+
+/// The UIDs by rising number, in pieces that one commit takes; at least one.
+fn pieces(mut uids: Vec<Uid>) -> Vec<Vec<Uid>> {
+    uids.sort_unstable();
+    let blocks: Vec<&[Uid]> = uids.chunk_by(|one, other| block_of(*one) == block_of(*other)).collect();
+    let pieces: Vec<Vec<Uid>> = blocks.chunks(limits::CHANGE_BLOCKS_MAX).map(|blocks| blocks.concat()).collect();
+    if pieces.is_empty() { vec![uids] } else { pieces }
+}
+
+/// Removes the first of the messages that are to be expunged, as many as one commit takes. Says whether there are more.
+fn expunge(
+    transaction: &mut Transaction<'_>,
+    account: AccountId,
+    mailbox: MailboxId,
+    among: Option<&[Uid]>,
+) -> Result<(Vec<Uid>, bool), StoreError> {
+    let mut rows = match among {
+        Some(uids) => rows_of(transaction, account, mailbox, uids)?,
+        None => all_rows(transaction, account, mailbox)?,
+    };
+    rows.retain(|row| row.flags.contains(SystemFlags::DELETED));
+    let fit = rows.chunk_by(|one, other| block_of(one.uid) == block_of(other.uid));
+    let fit = fit.take(limits::CHANGE_BLOCKS_MAX).map(<[Row]>::len).sum();
+    let more = rows.len() > fit;
+    rows.truncate(fit);
+    if !rows.is_empty() {
+        let modseq = transaction.account_mut(account)?.take_modseq()?;
+        transaction.remove_rows(account, mailbox, &rows, modseq)?;
+        transaction.release_expunged(account, mailbox, &rows, modseq)?;
+        failpoint::reach("expunge.before_commit");
+    }
+    Ok((rows.iter().map(|row| row.uid).collect(), more))
 }
 
 /// The rows of those UIDs that exist, by rising UID, each once.
@@ -249,5 +344,24 @@ impl Transaction<'_> {
     ) -> Result<(), StoreError> {
         let rows = all_rows(self, account, source)?;
         move_rows(self, account, source, &rows, destination).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_hold_every_uid_in_order_and_no_more_blocks_than_one_commit_takes() {
+        let uids = |numbers: &[u32]| numbers.iter().copied().filter_map(Uid::new).collect::<Vec<_>>();
+        assert_eq!(pieces(Vec::new()), [Vec::new()]);
+        assert_eq!(pieces(uids(&[9, 3, 700])), [uids(&[3, 9, 700])]);
+        let many = uids(&(1..200_000).step_by(100).chain(150_000..150_900).rev().collect::<Vec<_>>());
+        let pieces = pieces(many.clone());
+        let blocks = |piece: &[Uid]| piece.chunk_by(|one, other| block_of(*one) == block_of(*other)).count();
+        assert_eq!(pieces.iter().map(|piece| blocks(piece)).collect::<Vec<_>>(), [256, 256, 256, 13]);
+        let mut sorted = many;
+        sorted.sort_unstable();
+        assert_eq!(pieces.concat(), sorted);
     }
 }

@@ -2,29 +2,33 @@
 //! names the further ones, applied at most once in each.
 //!
 //! The first commit, in the home partition, carries the octets, its own recipients and the row. The others are
-//! applied in steps of one partition, each with a mark of the delivery's id and the step. When all are done, row
-//! and marks go together. A restart applies every row that is left; a mark says what was applied already.
+//! applied in steps of one partition, each with a mark of the delivery's id and the step in that partition: a step
+//! whose mark is there changes nothing, so it may be applied any number of times. When all are done the row goes, and
+//! once that is on stable storage, the marks. A restart applies every row that is left; the marks say what was applied
+//! already. No commit is of two partitions.
 
 use super::{
     Appended, Inner, RepeatKey, Store, StoreError, Target,
     append::{Copy, Letter, append_copies},
     failpoint,
     index::Indexes,
+    key::{Task, end_of, outbox},
     metadata::{Batch, Engine, Table},
     quota::Admission,
     record::StoredRecord,
-    repeat,
+    repeat::Recalled,
     transaction::Transaction,
 };
 use crate::{
     limits,
     mail::{AccountId, ContentId, DeliveryId, Flag, MailboxId},
     message::{self, Analysis},
+    work,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
-use tracing::error;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use tracing::{error, warn};
 
 /// Version of a row's encoding; its first octet.
 const VERSION: u8 = 1;
@@ -33,11 +37,21 @@ const VERSION: u8 = 1;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Delivery {
     id: u64,
+    /// The partition of the first commit, which has the row.
+    home: u16,
     repeat: Option<[u8; 16]>,
     /// The record without what is each recipient's own.
     record: Vec<u8>,
+    /// What is a recipient's own, each once: an alias may lead one recipient's to a thousand accounts.
+    recipients: Vec<OfRecipient>,
     /// By partition, and within one in the order of the targets.
     steps: Vec<Step>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, Clone, Serialize, Deserialize)]
+struct OfRecipient {
+    trace: Vec<u8>,
+    verdict: Option<Vec<u8>>,
 }
 
 /// Copies that one commit takes.
@@ -54,66 +68,73 @@ struct Pending {
     account: u64,
     mailbox: u64,
     flags: Vec<String>,
-    trace: Vec<u8>,
-    verdict: Option<Vec<u8>>,
+    /// Which of `recipients`.
+    recipient: usize,
 }
 
 impl Delivery {
-    pub(super) fn new(inner: &Inner, letter: &Letter, repeat: Option<RepeatKey>, mut copies: Vec<Copy>) -> Self {
-        let id = match repeat {
-            // A repeat goes on with the row that the first try left.
-            Some(RepeatKey(key)) => key.first_chunk().map_or(0, |octets| u64::from_be_bytes(*octets)),
-            None => inner.clock.random_u64(),
-        };
+    pub(super) fn new(
+        inner: &Inner,
+        home: u16,
+        letter: &Letter,
+        repeat: Option<RepeatKey>,
+        mut copies: Vec<Copy>,
+    ) -> Self {
         let partition = |copy: &Copy| inner.place(copy.target.account).partition;
         copies.sort_by_key(partition);
+        let mut recipients = Recipients::default();
         let steps = copies
             .chunk_by(|one, other| partition(one) == partition(other))
             .flat_map(|there| there.chunks(letter.copies_max()))
             .filter_map(|step| {
                 let partition = partition(step.first()?);
-                Some(Step { partition, copies: step.iter().map(Pending::of).collect() })
+                Some(Step { partition, copies: step.iter().map(|copy| recipients.pending(copy)).collect() })
             })
             .collect();
-        let id = DeliveryId::new(id).unwrap_or(DeliveryId::FIRST).get();
-        Self { id, repeat: repeat.map(|key| key.0), record: letter.record.encode(), steps }
+        // Every delivery has an id of its own, a repeat too: what is left of an earlier one must not count for it.
+        let id = DeliveryId::new(inner.clock.random_u64()).unwrap_or(DeliveryId::FIRST).get();
+        let record = letter.record.encode();
+        Self { id, home, repeat: repeat.map(|key| key.0), record, recipients: recipients.all, steps }
     }
 
-    /// The numbers of the steps.
-    pub(super) fn step_numbers(&self) -> Vec<u16> {
-        (0..).zip(&self.steps).map(|(number, _)| number).collect()
+    /// What a repeat has to know of it.
+    pub(super) fn recalled(&self) -> Recalled {
+        Recalled { delivery: self.id, elsewhere: self.steps.iter().map(|step| step.partition).collect() }
     }
 
-    fn key(&self) -> Vec<u8> {
-        [&b"d"[..], &self.id.to_be_bytes()].concat()
-    }
-
-    fn mark(&self, step: u16) -> Vec<u8> {
-        [&b"m"[..], &self.id.to_be_bytes(), &step.to_be_bytes()].concat()
+    fn mark(&self, number: u16, step: &Step) -> Vec<u8> {
+        [&*marks(step.partition, self.id), &number.to_be_bytes()].concat()
     }
 
     fn encode(&self) -> Vec<u8> {
         postcard::to_extend(self, vec![VERSION]).expect("numbers and octets always encode")
     }
 
-    fn decode(octets: &[u8]) -> Option<Self> {
-        postcard::from_bytes(octets.strip_prefix(&[VERSION])?).ok()
+    fn decode(octets: &[u8]) -> Result<Self, StoreError> {
+        let row = octets.strip_prefix(&[VERSION]).and_then(|row| postcard::from_bytes(row).ok());
+        row.ok_or_else(|| StoreError::Damaged("an outbox row".to_owned()))
     }
 
     /// Adds the row to the home partition's batch, in chunks.
     pub(super) fn remember(&self, batch: &mut Batch) {
         let octets = self.encode();
         for (index, chunk) in (0_u16..).zip(octets.chunks(limits::VALUE_OCTETS_MAX)) {
-            batch.put(Table::Outbox, [&*self.key(), &index.to_be_bytes()].concat(), chunk);
+            batch.put(Table::Outbox, [&*rows(self.home, self.id), &index.to_be_bytes()].concat(), chunk);
         }
     }
 
-    /// Applies what is left, all steps at once, and forgets the row.
+    /// Applies what is left, all steps at once, and leaves the row to be forgotten.
     pub(super) async fn apply(&self, store: &Store, letter: &Letter) -> Result<Vec<(usize, Appended)>, StoreError> {
+        let given = self.apply_steps(store, letter).await?;
+        failpoint::reach("outbox.before_forget");
+        // Nobody waits for it: whoever forgets nothing applies nothing twice.
+        work::spawn(self.forget(store)?);
+        Ok(given)
+    }
+
+    async fn apply_steps(&self, store: &Store, letter: &Letter) -> Result<Vec<(usize, Appended)>, StoreError> {
         let applied = (0..).zip(&self.steps).map(|(number, step)| self.apply_step(store, number, step, letter.clone()));
         let given = futures_util::future::try_join_all(applied).await?;
-        failpoint::reach("outbox.before_forget");
-        self.forget(store);
         Ok(given.into_iter().flatten().collect())
     }
 
@@ -125,17 +146,17 @@ impl Delivery {
         step: &Step,
         letter: Letter,
     ) -> Result<Vec<(usize, Appended)>, StoreError> {
-        let copies: Vec<Copy> = step.copies.iter().filter_map(Pending::copy).collect();
-        let (mark, row) = (self.mark(number), self.repeat.map(|key| repeat::Row::further(RepeatKey(key), number)));
+        let copies: Vec<Copy> = step.copies.iter().filter_map(|pending| self.copy(pending)).collect();
+        let (id, mark, repeat) = (self.id, self.mark(number, step), self.repeat.map(RepeatKey));
         let apply = move |transaction: &mut Transaction<'_>| {
-            if let Some(given) = transaction.recall(row)? {
+            if let Some(given) = transaction.recall_step(repeat, number, id)? {
                 return Ok(given);
             }
             if transaction.get(Table::Outbox, &mark)?.is_some() {
                 return Ok(Vec::new());
             }
             let given = append_elsewhere(transaction, &letter, &copies)?;
-            transaction.remember(row, &[], &given);
+            transaction.remember_step(repeat, number, id, &given);
             transaction.put(Table::Outbox, mark.clone(), Bytes::new());
             Ok(given)
         };
@@ -144,16 +165,32 @@ impl Delivery {
         Ok(given)
     }
 
-    /// Removes row and marks. Where a crash undoes it, the marks are back with the row.
-    fn forget(&self, store: &Store) {
-        let chunks = u16::try_from(self.encode().len() / limits::VALUE_OCTETS_MAX).unwrap_or(u16::MAX);
-        let mut keys: Vec<Vec<u8>> = (0..=chunks).map(|chunk| [&*self.key(), &chunk.to_be_bytes()].concat()).collect();
-        keys.extend(self.step_numbers().into_iter().map(|step| self.mark(step)));
-        let Some(Ok(writer)) = self.steps.first().map(|step| store.inner.partition(step.partition)) else { return };
-        writer.post(move |transaction| {
-            keys.iter().for_each(|key| transaction.delete(Table::Outbox, key.clone()));
-            Ok(())
-        });
+    /// Removes the row, and once that is on stable storage the marks: a row that is still there finds them. A crash
+    /// in between leaves marks without a row, for the next start to remove.
+    ///
+    /// The future holds the ways to the writers, and no store open.
+    fn forget(&self, store: &Store) -> Result<impl Future<Output = ()> + Send + use<>, StoreError> {
+        let (home, id, prefix) = (store.inner.partition(self.home)?, self.id, rows(self.home, self.id));
+        let mut marked = Vec::new();
+        for (number, step) in (0..).zip(&self.steps) {
+            marked.push((store.inner.partition(step.partition)?, self.mark(number, step)));
+        }
+        Ok(async move {
+            let forget = move |transaction: &mut Transaction<'_>| {
+                transaction.batch().delete_range(Table::Outbox, &prefix, end_of(prefix.clone()));
+                Ok(())
+            };
+            if let Err(error) = home.write(forget).await {
+                warn!(%error, delivery = id, "a delivery that is done stays in the outbox until the next start");
+                return;
+            }
+            for (partition, mark) in marked {
+                partition.post(move |transaction| {
+                    transaction.delete(Table::Outbox, mark.clone());
+                    Ok(())
+                });
+            }
+        })
     }
 
     /// What the copies share, read again from what the home partition has stored.
@@ -167,10 +204,58 @@ impl Delivery {
         let text = super::off_the_reactor(work).await?.into();
         Ok(Letter { record, sent_day, text })
     }
+
+    fn copy(&self, pending: &Pending) -> Option<Copy> {
+        let OfRecipient { trace, verdict } = self.recipients.get(pending.recipient)?;
+        let target = Target {
+            account: AccountId::new(pending.account)?,
+            mailbox: MailboxId::new(pending.mailbox)?,
+            flags: pending.flags.iter().filter_map(|flag| Flag::parse(flag)).collect(),
+            trace: Bytes::copy_from_slice(trace),
+            verdict: verdict.as_deref().map(Bytes::copy_from_slice),
+        };
+        // It was admitted before the first commit.
+        Some(Copy { index: pending.index, target, admission: Admission::Always })
+    }
 }
 
-/// Appends copies of a message whose octets another partition has stored. An account or mailbox that
-/// was removed meanwhile has no use for its copy.
+/// What is a recipient's own, each once.
+#[derive(Default)]
+struct Recipients {
+    all: Vec<OfRecipient>,
+    places: HashMap<OfRecipient, usize>,
+}
+
+impl Recipients {
+    fn pending(&mut self, Copy { index, target, .. }: &Copy) -> Pending {
+        let verdict = target.verdict.as_ref().map(|verdict| verdict.to_vec());
+        let of_recipient = OfRecipient { trace: target.trace.to_vec(), verdict };
+        let recipient = *self.places.entry(of_recipient).or_insert_with_key(|of_recipient| {
+            self.all.push(of_recipient.clone());
+            self.all.len() - 1
+        });
+        Pending {
+            index: *index,
+            account: target.account.get(),
+            mailbox: target.mailbox.get(),
+            flags: target.flags.iter().map(|flag| flag.to_string()).collect(),
+            recipient,
+        }
+    }
+}
+
+/// What the keys of a delivery's row begin with: chunks follow.
+fn rows(home: u16, id: u64) -> Vec<u8> {
+    [&*outbox(home, Task::Delivery), &id.to_be_bytes()].concat()
+}
+
+/// What the keys of a delivery's marks in a partition begin with: steps follow.
+fn marks(partition: u16, id: u64) -> Vec<u8> {
+    [&*outbox(partition, Task::Applied), &id.to_be_bytes()].concat()
+}
+
+/// Appends copies of a message whose octets another partition has stored. What was accepted for a mailbox that was
+/// deleted meanwhile goes to INBOX; an account that was removed has no use for its copy.
 fn append_elsewhere(
     transaction: &mut Transaction<'_>,
     letter: &Letter,
@@ -178,8 +263,8 @@ fn append_elsewhere(
 ) -> Result<Vec<(usize, Appended)>, StoreError> {
     let mut there = Vec::with_capacity(copies.len());
     for copy in copies {
-        match transaction.mailbox(copy.target.account, copy.target.mailbox) {
-            Ok(_) => there.push(copy.clone()),
+        match mailbox_for(transaction, &copy.target) {
+            Ok(mailbox) => there.push(Copy { target: Target { mailbox, ..copy.target.clone() }, ..*copy }),
             Err(StoreError::NoAccount | StoreError::NoMailbox) => {}
             Err(error) => return Err(error),
         }
@@ -189,30 +274,32 @@ fn append_elsewhere(
     Ok(given)
 }
 
-impl Pending {
-    fn of(copy: &Copy) -> Self {
-        let Copy { index, target, .. } = copy;
-        Self {
-            index: *index,
-            account: target.account.get(),
-            mailbox: target.mailbox.get(),
-            flags: target.flags.iter().map(|flag| flag.to_string()).collect(),
-            trace: target.trace.to_vec(),
-            verdict: target.verdict.as_ref().map(|verdict| verdict.to_vec()),
-        }
+fn mailbox_for(transaction: &mut Transaction<'_>, target: &Target) -> Result<MailboxId, StoreError> {
+    let account = transaction.account(target.account)?;
+    if account.has(target.mailbox) {
+        return Ok(target.mailbox);
     }
+    account.names().get("INBOX").map(|inbox| inbox.id).ok_or(StoreError::NoMailbox)
+}
 
-    fn copy(&self) -> Option<Copy> {
-        let target = Target {
-            account: AccountId::new(self.account)?,
-            mailbox: MailboxId::new(self.mailbox)?,
-            flags: self.flags.iter().filter_map(|flag| Flag::parse(flag)).collect(),
-            trace: Bytes::copy_from_slice(&self.trace),
-            verdict: self.verdict.as_deref().map(Bytes::copy_from_slice),
-        };
-        // It was admitted before the first commit.
-        Some(Copy { index: self.index, target, admission: Admission::Always })
+/// Goes on with what an earlier try of a delivery left to do elsewhere, and returns what was given out there.
+pub(super) async fn go_on(
+    store: &Store,
+    home: u16,
+    repeat: RepeatKey,
+    recalled: &Recalled,
+) -> Result<Vec<(usize, Appended)>, StoreError> {
+    let mut row = Vec::new();
+    store.inner.engine.scan_prefix(Table::Outbox, &rows(home, recalled.delivery), |_, chunk| {
+        row.extend_from_slice(chunk);
+        true
+    })?;
+    if row.is_empty() {
+        return store.inner.recall_steps(repeat, recalled);
     }
+    let delivery = Delivery::decode(&row)?;
+    let letter = delivery.letter(store).await?;
+    delivery.apply(store, &letter).await
 }
 
 /// Contents that deliveries under way will name, whoever has removed their first copies meanwhile.
@@ -220,39 +307,72 @@ pub(super) fn contents(engine: &Engine) -> Result<HashSet<ContentId>, StoreError
     let mut contents = HashSet::new();
     for row in deliveries(engine)?.values() {
         let damaged = || StoreError::Damaged("an outbox row".to_owned());
-        let delivery = Delivery::decode(row).ok_or_else(damaged)?;
-        let record = StoredRecord::decode(&delivery.record.into()).ok_or_else(damaged)?;
+        let record = StoredRecord::decode(&Delivery::decode(row)?.record.into()).ok_or_else(damaged)?;
         contents.extend(record.manifest.contents());
     }
     Ok(contents)
 }
 
-/// The rows of deliveries, chunks put together.
-fn deliveries(engine: &Engine) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
-    let mut rows: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    engine.scan_prefix(Table::Outbox, b"d", |key, chunk| {
-        let delivery = key.get(..key.len().saturating_sub(2)).unwrap_or_default().to_vec();
-        rows.entry(delivery).or_default().extend_from_slice(chunk);
+/// Ids and rows of the deliveries of every partition, chunks put together.
+fn deliveries(engine: &Engine) -> Result<BTreeMap<u64, Vec<u8>>, StoreError> {
+    let mut rows: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    engine.scan_prefix(Table::Outbox, b"", |key, chunk| {
+        if let Some((Task::Delivery, id)) = task_of(key) {
+            rows.entry(id).or_default().extend_from_slice(chunk);
+        }
         true
     })?;
     Ok(rows)
 }
 
+/// The sort of an outbox row, and the delivery where it is about one.
+fn task_of(key: &[u8]) -> Option<(Task, u64)> {
+    let (task, id) = key.get(2..)?.split_first()?;
+    let task = [Task::Delivery, Task::Applied].into_iter().find(|sort| *sort as u8 == *task)?;
+    Some((task, u64::from_be_bytes(*id.first_chunk()?)))
+}
+
 /// Finishes every delivery that a crash left in the outbox, and returns how many. One that cannot be
 /// finished stays for the next start, and keeps no other from being finished.
 pub(super) async fn finish_all(store: &Store) -> Result<usize, StoreError> {
-    let mut finished = 0;
-    for octets in deliveries(&store.inner.engine)?.values() {
-        match finish(store, octets).await {
+    let (mut finished, mut left) = (0, HashSet::new());
+    for (id, row) in deliveries(&store.inner.engine)? {
+        match finish(store, &row).await {
             Ok(()) => finished += 1,
-            Err(error) => error!(%error, "a delivery that a crash left could not be finished"),
+            Err(error) => {
+                error!(%error, "a delivery that a crash left could not be finished");
+                left.insert(id);
+            }
         }
     }
+    remove_marks(store, &left)?;
     Ok(finished)
 }
 
 async fn finish(store: &Store, row: &[u8]) -> Result<(), StoreError> {
-    let delivery = Delivery::decode(row).ok_or_else(|| StoreError::Damaged("an outbox row".to_owned()))?;
+    let delivery = Delivery::decode(row)?;
     let letter = delivery.letter(store).await?;
-    delivery.apply(store, &letter).await.map(|_| ())
+    delivery.apply_steps(store, &letter).await?;
+    delivery.forget(store)?.await;
+    Ok(())
+}
+
+/// Removes the marks that no row needs any more.
+fn remove_marks(store: &Store, left: &HashSet<u64>) -> Result<(), StoreError> {
+    for partition in store.inner.partition_numbers() {
+        let mut marks = Vec::new();
+        store.inner.engine.scan_prefix(Table::Outbox, &outbox(partition, Task::Applied), |key, _| {
+            if task_of(key).is_none_or(|(_, id)| !left.contains(&id)) {
+                marks.push(key.to_vec());
+            }
+            true
+        })?;
+        if !marks.is_empty() {
+            store.inner.partition(partition)?.post(move |transaction| {
+                marks.iter().for_each(|mark| transaction.delete(Table::Outbox, mark.clone()));
+                Ok(())
+            });
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,8 @@
 //! several partitions commit side by side and share the fsync of the log.
 //!
 //! An operation that fails, or panics, after it changed something is taken out of its group, and the others
-//! run again: all or none holds for each of them. After a commit whose outcome is unknown the store takes no
+//! run again: all or none holds for each of them. One that the batch has no room for beside the others waits for the
+//! next group. After a commit whose outcome is unknown the store takes no
 //! more writes until it is opened again.
 
 use super::{Inner, StoreError, changes, failpoint, metadata::Durability, release, transaction::Transaction};
@@ -28,6 +29,7 @@ use tracing::{error, warn};
 #[derive(Clone, Debug)]
 pub(super) enum Outage {
     Full,
+    Limit(String),
     Failed(String),
 }
 
@@ -35,6 +37,7 @@ impl From<StoreError> for Outage {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
+            StoreError::Limit(what) => Self::Limit(what),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -44,6 +47,7 @@ impl From<Outage> for StoreError {
     fn from(outage: Outage) -> Self {
         match outage {
             Outage::Full => Self::Full,
+            Outage::Limit(what) => Self::Limit(what),
             Outage::Failed(text) => Self::Failed(text),
         }
     }
@@ -146,12 +150,12 @@ enum Next {
 impl Writer {
     fn new(number: u16, receiver: mpsc::Receiver<Box<dyn Work>>, inner: Weak<Inner>) -> Self {
         // There may be notes of deleted rows from before.
-        Self { number, receiver, inner, left: Left { due: Some(0), failed: false } }
+        Self { number, receiver, inner, left: Left { due: Some(0), failed: false, put_off: None } }
     }
 
     /// With something left to do, only what is waiting already goes first.
     fn next(&mut self) -> Next {
-        match self.receiver.try_recv() {
+        match self.left.put_off.take().map_or_else(|| self.receiver.try_recv(), Ok) {
             Ok(work) => Next::Group(Some(work)),
             Err(TryRecvError::Disconnected) => Next::End,
             Err(TryRecvError::Empty) if self.left.is_due(&self.inner) && !self.left.failed => Next::Group(None),
@@ -167,6 +171,7 @@ impl Writer {
             is_due: self.left.due.is_some_and(|due| due <= inner.clock.now().seconds()),
             waiting: Vec::new(),
             refused: Vec::new(),
+            put_off: None,
         };
         self.left = group.process(first, &mut self.receiver);
     }
@@ -211,6 +216,8 @@ struct Left {
     due: Option<i64>,
     /// The group was not committed, so there is no use in trying at once.
     failed: bool,
+    /// What the group had no room for.
+    put_off: Option<Box<dyn Work>>,
 }
 
 impl Left {
@@ -231,6 +238,8 @@ struct Group<'a> {
     waiting: Vec<Box<dyn Work>>,
     /// Operations that failed; they are answered with the others.
     refused: Vec<Box<dyn Work>>,
+    /// An operation that the batch had no room for beside the others.
+    put_off: Option<Box<dyn Work>>,
 }
 
 impl<'a> Group<'a> {
@@ -240,7 +249,7 @@ impl<'a> Group<'a> {
         let mut next = first;
         while let Some(work) = next {
             transaction = self.add(transaction, work);
-            let has_room = transaction.octets() < limits::GROUP_OCTETS_MAX / 2;
+            let has_room = self.put_off.is_none() && transaction.octets() < limits::GROUP_OCTETS_MAX;
             next = if has_room { receiver.try_recv().ok() } else { None };
         }
         // What is worked off alone can be worked off again, so it waits for nothing either.
@@ -249,7 +258,11 @@ impl<'a> Group<'a> {
         let committed = commit(self.inner, transaction, durability);
         let grace = self.inner.clock.now().seconds().saturating_add(self.inner.undelete_seconds);
         let of_new_notes = committed.as_ref().is_ok_and(|released| *released).then_some(grace);
-        let left = Left { due: self.due.into_iter().chain(of_new_notes).min(), failed: committed.is_err() };
+        let left = Left {
+            due: self.due.into_iter().chain(of_new_notes).min(),
+            failed: committed.is_err(),
+            put_off: self.put_off,
+        };
         let committed = committed.map(|_| ());
         self.refused.into_iter().for_each(|work| work.answer(Ok(())));
         self.waiting.into_iter().for_each(|work| work.answer(committed.clone()));
@@ -259,7 +272,7 @@ impl<'a> Group<'a> {
     /// A transaction in which a note is worked off, where one is due. That comes first: what an operation removes it
     /// must not write again.
     fn begin(&mut self) -> Transaction<'a> {
-        let mut transaction = Transaction::new(self.inner);
+        let mut transaction = Transaction::new(self.inner, self.partition);
         if !self.is_due {
             return transaction;
         }
@@ -271,15 +284,19 @@ impl<'a> Group<'a> {
             Err(error) => {
                 error!(%error, partition = self.partition, "deleted messages stay until more are deleted");
                 (self.is_due, self.due) = (false, None);
-                Transaction::new(self.inner)
+                Transaction::new(self.inner, self.partition)
             }
         }
     }
 
     /// Runs an operation on the transaction, or on a new one without it.
     fn add(&mut self, mut transaction: Transaction<'a>, mut work: Box<dyn Work>) -> Transaction<'a> {
-        let before = transaction.changes();
+        let (before, octets) = (transaction.changes(), transaction.octets());
         if work.run(&mut transaction) {
+            if octets > 0 && transaction.octets() > limits::BATCH_OCTETS_MAX {
+                self.put_off = Some(work);
+                return self.again();
+            }
             self.waiting.push(work);
             return transaction;
         }

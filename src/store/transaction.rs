@@ -10,7 +10,7 @@ use super::{
     block::block_of,
     key::{Column, Place, end_of},
     mailbox::{MailboxStatus, Row},
-    metadata::{Batch, Table},
+    metadata::{Batch, Domain, Table},
     quota::Usage,
     record::StoredRecord,
     release::{self, Cause, Note},
@@ -31,6 +31,7 @@ use std::{
 /// Writes of one group, read back by those that come later in it.
 pub(super) struct Transaction<'a> {
     inner: &'a Inner,
+    partition: u16,
     batch: Batch,
     /// Values written in this group that it reads again: counts, marks, remembered deliveries.
     written: HashMap<(Table, Vec<u8>), Option<Bytes>>,
@@ -71,10 +72,11 @@ enum Columns {
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(inner: &'a Inner) -> Self {
+    pub(super) fn new(inner: &'a Inner, partition: u16) -> Self {
         Self {
             inner,
-            batch: Batch::default(),
+            partition,
+            batch: Batch::of(Domain::Partition(partition)),
             written: HashMap::new(),
             accounts: HashMap::new(),
             mailboxes: HashMap::new(),
@@ -100,9 +102,14 @@ impl<'a> Transaction<'a> {
         self.changes
     }
 
-    /// Octets gathered so far.
+    /// The partition whose accounts it changes.
+    pub(super) fn partition(&self) -> u16 {
+        self.partition
+    }
+
+    /// Octets gathered so far; of blocks, which are written last, about.
     pub(super) fn octets(&self) -> usize {
-        self.batch.octets()
+        self.batch.octets() + self.mailboxes.values().map(OpenMailbox::octets).sum::<usize>()
     }
 
     /// The batch, for rows that nothing in the group reads back.
@@ -468,6 +475,16 @@ impl OpenMailbox {
         self.state.edit(number, edit);
         let before = self.blocks.entry(number).or_insert(columns);
         *before = columns.max(*before);
+    }
+
+    /// Octets of the blocks that have to be written, with some room.
+    fn octets(&self) -> usize {
+        let of_block = |(number, columns): (&u32, &Columns)| {
+            let rows = self.state.block(*number).map_or(0, |block| block.rows.len());
+            let of_row = if *columns == Columns::Both { 40 } else { 14 };
+            64 + rows * of_row
+        };
+        self.blocks.iter().map(of_block).sum()
     }
 
     fn write(&self, place: Place, mailbox: MailboxId, batch: &mut Batch) {

@@ -68,9 +68,12 @@ fn mail_server_until_the_end() {
         for number in 0..COUNT {
             let (message, targets) = delivery_of(seed, &store, &accounts, number);
             let (count, repeat) = (targets.len(), message.repeat);
-            assert_eq!(store.append(message, targets).await.unwrap().len(), count);
+            let given = store.append(message, targets).await.unwrap();
+            assert_eq!(given.len(), count);
             tell(&number.to_string());
-            repeat.filter(|_| number == ACKNOWLEDGED).into_iter().for_each(|repeat| store.acknowledge(repeat));
+            if let Some(repeat) = repeat.filter(|_| number == ACKNOWLEDGED) {
+                store.acknowledge(repeat, given[0].account);
+            }
         }
         store.close().await;
         tell("end");

@@ -69,7 +69,7 @@ fn a_repeat_gives_what_the_first_gave_until_it_is_acknowledged_or_old() {
             assert_eq!(numbers(&first), numbers(&repeat), "in the order of the targets");
             assert!(repeat.iter().all(|copy| copy.repeated));
             let (message, _) = delivery(&store, &accounts, number);
-            store.acknowledge(message.repeat.unwrap());
+            store.acknowledge(message.repeat.unwrap(), first[0].account);
             // The forgetting stands before this in the partition's queue, or in that of another: either is done
             // with once each partition has answered.
             for account in &accounts {

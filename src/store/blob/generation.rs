@@ -9,7 +9,7 @@ use crate::{
     clock::UnixMillis,
     store::{
         StoreError,
-        metadata::{Batch, Durability, Engine, Table},
+        metadata::{Batch, Domain, Durability, Engine, Table},
     },
 };
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,7 +75,7 @@ impl Shared {
     pub(super) fn close_generations(&self) -> Result<u32, StoreError> {
         let open_from = self.generations.closable(self.clock.now());
         if open_from > self.generations.open_from() {
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             batch.put(Table::System, OPEN_FROM_KEY, open_from.to_be_bytes());
             self.engine.commit(batch, Durability::Synced)?;
             self.generations.open_from.store(open_from, Ordering::SeqCst);

@@ -18,11 +18,11 @@ use super::{
     rows::{Location, OWNER, OwnedBody, PACKED_KEY, PackName, PackRow, Totals, frame_key, pack_key, settled_key},
 };
 use crate::{
-    limits::{PACK_MESSAGES_MAX, PACK_OCTETS_TARGET, SOLE_CONTENT_OCTETS_MIN},
+    limits::{GROUP_OCTETS_MAX, PACK_MESSAGES_MAX, PACK_OCTETS_TARGET, SOLE_CONTENT_OCTETS_MIN},
     mail::ContentId,
     store::{
         StoreError, failpoint,
-        metadata::{Batch, Durability, Table, after_prefix},
+        metadata::{Batch, Domain, Durability, Table, after_prefix},
     },
 };
 use std::{
@@ -252,7 +252,7 @@ impl Load {
     fn new(name: PackName, after: Vec<u8>) -> Self {
         Self {
             builder: PackBuilder::new(name),
-            batch: Batch::default(),
+            batch: Batch::of(Domain::Installation),
             seen: HashSet::new(),
             left_by: HashMap::new(),
             totals: Totals::default(),
@@ -264,7 +264,7 @@ impl Load {
 
     fn wants_more(&self) -> bool {
         let full = self.builder.octets() >= PACK_OCTETS_TARGET || self.totals.messages >= PACK_MESSAGES_MAX;
-        !self.ended && !full
+        !self.ended && !full && self.batch.octets() < GROUP_OCTETS_MAX
     }
 
     fn leave_behind(&mut self, what: &str) {

@@ -11,7 +11,7 @@ use crate::{
     mail::{AccountId, MessageNumber},
     store::{
         StoreError, failpoint,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
     },
 };
 use std::{collections::HashSet, sync::Arc};
@@ -71,7 +71,7 @@ impl Shared {
         let mut pages = Pages::settled();
         while let Some(rows) = self.page(&mut pages).await? {
             let is_bad = |key: &[u8], row: &[u8]| id_of_key(key).is_none_or(|id| Location::decode(id, row).is_err());
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             rows.iter().filter(|(key, row)| is_bad(key, row)).for_each(|(key, _)| batch.delete(Table::Location, key));
             let shared = Arc::clone(self);
             if !batch.is_empty() {
@@ -84,7 +84,7 @@ impl Shared {
     async fn commit_totals(self: &Arc<Self>, totals: Totals) -> Result<(), StoreError> {
         let shared = Arc::clone(self);
         blocking(move || {
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             totals.put(&mut batch);
             failpoint::reach("locations.before_totals");
             shared.engine.commit(batch, Durability::Synced)
@@ -115,7 +115,7 @@ impl Shared {
     ) -> Result<u64, StoreError> {
         let (shared, there) = (Arc::clone(self), Arc::clone(there));
         blocking(move || {
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             let mut written = 0;
             for location in &footer.locations {
                 if !shared.has_newer(location, &there)? {

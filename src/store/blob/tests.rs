@@ -5,7 +5,7 @@
 mod archive;
 
 use super::{
-    super::metadata::{Batch, Durability, Engine, MetadataAt, Table},
+    super::metadata::{Batch, Domain, Durability, Engine, MetadataAt, Table},
     *,
 };
 use crate::{limits::GENERATION_SECONDS, message::analyse};
@@ -62,7 +62,7 @@ impl Contents {
         let raw = Bytes::copy_from_slice(raw);
         let split = self.blobs.split(&raw, &analyse(&raw).root);
         self.blobs.stage_large(&split).await.unwrap();
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(Domain::Installation);
         self.blobs.add_to(&split, owners, &mut batch).unwrap();
         assert!(batch.octets() < 8 << 20, "the batch has {} octets", batch.octets());
         self.engine.commit(batch, Durability::Buffered).unwrap();
@@ -272,7 +272,7 @@ async fn offsets_out_of_order_or_out_of_bounds_do_no_harm() {
     *parts = vec![backwards, beyond, last.clone(), first.clone(), last, first];
     let split = contents.blobs.split(&raw, &root);
     assert_eq!(split.manifest.parts().count(), 1);
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Installation);
     contents.blobs.add_to(&split, &[owner(1, 1)], &mut batch).unwrap();
     contents.engine.commit(batch, Durability::Buffered).unwrap();
     assert!(contents.read(&split.manifest).await.unwrap() == raw);
@@ -293,7 +293,7 @@ async fn a_content_of_an_old_generation_is_stored_again() {
     }
     assert!(contents.read(&old).await.unwrap() == raw);
     // Further owners of a body whose fresh rows are gone.
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Installation);
     contents.blobs.add_owners(&old, &[owner(90, 2), owner(91, 2)], &mut batch).unwrap();
     contents.engine.commit(batch, Durability::Buffered).unwrap();
     contents.clock.advance(Duration::from_secs(90 * 86_400));
@@ -341,7 +341,7 @@ async fn damaged_octets_are_never_served() {
 
 async fn flip(contents: &Contents, key: &[u8], whole: &Bytes, at: usize, manifest: &Manifest, raw: &[u8]) -> bool {
     let put = |octets: &[u8]| {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(Domain::Installation);
         batch.put(Table::Fresh, key, octets);
         contents.engine.commit(batch, Durability::Buffered).unwrap();
     };
@@ -382,7 +382,7 @@ async fn verification_lists_damage_and_goes_on() {
     assert_eq!(verified.read.done, verified.read.total);
 
     let lost = unpacked.parts().next().unwrap();
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Installation);
     batch.delete(Table::Fresh, rows::frame_key(lost.id, 0));
     contents.engine.commit(batch, Durability::Buffered).unwrap();
     let (second, last) = (manifests[1].parts().next().unwrap(), manifests[5].parts().next().unwrap());
@@ -430,7 +430,7 @@ async fn locations_are_rebuilt_from_packs() {
     }
     let before = contents.blobs.statistics().await.unwrap();
     let rows = contents.keys(Table::Location, SETTLED).len();
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Installation);
     batch.delete_range(Table::Location, [SETTLED], [STAGED]);
     batch.delete(Table::System, rows::PACKED_KEY);
     contents.keys(Table::Location, rows::PACK).iter().take(2).for_each(|key| batch.delete(Table::Location, key));

@@ -17,7 +17,7 @@ use crate::{
     store::{
         StoreError, failpoint,
         key::{Place, end_of},
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
         off_the_reactor,
     },
     work,
@@ -153,7 +153,7 @@ pub(super) async fn flush(indexes: &Indexes, place: Place) -> Result<bool, Store
     failpoint::reach("index.before_put");
     let row = put(indexes, place.account, built).await?;
     failpoint::reach("index.before_commit");
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Partition(place.partition));
     row.put(place, &mut batch);
     for number in &numbers {
         let key = [&*place.prefix(), &number.to_be_bytes()].concat();
@@ -253,7 +253,7 @@ async fn merge(indexes: &Indexes, place: Place) -> Result<bool, StoreError> {
     let Some(chosen) = to_merge(rows) else { return Ok(false) };
     let (shared, old) = (Arc::clone(&indexes.0), chosen.clone());
     let built = off_the_reactor(move || merge_segments(&shared, place, &old)).await??;
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Partition(place.partition));
     if let Some(built) = built {
         put(indexes, place.account, built).await?.put(place, &mut batch);
     }
@@ -305,7 +305,7 @@ fn live(shared: &Shared, place: Place, numbers: &[u32]) -> Result<roaring::Roari
 pub(super) async fn rebuild(indexes: &Indexes, place: Place, numbers: &[MessageNumber]) -> Result<(), StoreError> {
     let old = row::all(&indexes.0.engine.view(), place).unwrap_or_default();
     for group in numbers.chunks(limits::INDEX_SEGMENT_MESSAGES) {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(Domain::Partition(place.partition));
         for number in group {
             let text = match indexes.source()?.text(place.account, *number).await {
                 Ok(Some(text)) => text,
@@ -322,12 +322,16 @@ pub(super) async fn rebuild(indexes: &Indexes, place: Place, numbers: &[MessageN
             batch.delete_range(Table::Tail, &key, end_of(key.clone()));
             for (index, chunk) in (0_u16..).zip(value.chunks(limits::VALUE_OCTETS_MAX)) {
                 batch.put(Table::Tail, [&*Indexes::tail_key(place, *number), &index.to_be_bytes()].concat(), chunk);
+                if batch.octets() > limits::GROUP_OCTETS_MAX {
+                    let full = std::mem::replace(&mut batch, Batch::of(Domain::Partition(place.partition)));
+                    commit(indexes, full).await?;
+                }
             }
         }
         failpoint::reach("index.before_tail_again");
         commit(indexes, batch).await?;
     }
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Partition(place.partition));
     batch.delete_range(Table::Segment, place.prefix(), end_of(place.prefix()));
     failpoint::reach("index.before_segments_drop");
     commit(indexes, batch).await?;

@@ -87,10 +87,12 @@ impl Engine {
         View { reader: self.backend.view() }
     }
 
-    /// Commits the batch. Blocks for an fsync where `Synced`: call it off the reactor.
+    /// Commits the batch, or nothing of one that is beyond the limits ([`StoreError::Limit`]). Blocks for an fsync
+    /// where `Synced`: call it off the reactor.
     pub(in crate::store) fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+        let writes = batch.into_writes()?;
         failpoint::reach("commit.before");
-        let committed = self.backend.commit(batch.into_writes(), durability);
+        let committed = self.backend.commit(writes, durability);
         failpoint::reach("commit.after");
         committed
     }

@@ -7,10 +7,14 @@
 //! simulations (`memory`). Nothing outside this module knows which one it has, and `conformance` holds both to the
 //! same rules.
 //!
-//! Limits that every engine respects: key at most 1 KiB, value at most 64 KiB (a body is cut into
-//! chunks), batch at most 8 MiB.
+//! Limits, the same for every engine: key at most 1 KiB, value at most 64 KiB (a body is cut into chunks), batch at
+//! most 8 MiB, and a batch is of one [`Domain`]: a partition, or the installation. So an engine may keep each
+//! partition in a database of its own, on a machine of its own. `Fresh` and `Location` are in any batch: a delivery
+//! brings its contents with it, the packer moves what many deliveries brought. What such a batch removes of them has
+//! its successor in the same batch or has no reader any more, so that an engine may remove it later than it puts the
+//! rest, and a content is looked for in every database. What concerns two partitions goes through `Outbox`.
 //!
-//! What can go wrong: [`StoreError::Full`] where the disk has no room, [`StoreError::Damaged`] where a checksum
+//! What can go wrong: [`StoreError::Limit`] where a batch is beyond that, and nothing was written; [`StoreError::Full`] where the disk has no room, [`StoreError::Damaged`] where a checksum
 //! does not hold, [`StoreError::Failed`] for the rest; after a failed flush RocksDB itself refuses further writes.
 
 mod batch;
@@ -20,7 +24,9 @@ mod engine;
 mod memory;
 mod rocks;
 
-pub(super) use batch::Batch;
+use batch::Scope;
+
+pub(super) use batch::{Batch, Domain};
 pub(super) use engine::{Engine, View};
 pub use memory::MemoryMetadata;
 
@@ -82,6 +88,23 @@ impl Table {
         Self::Outbox,
         Self::Repeat,
     ];
+
+    /// Whose rows it has.
+    const fn scope(self) -> Scope {
+        match self {
+            Self::System | Self::Directory => Scope::Installation,
+            Self::Mailbox
+            | Self::Row
+            | Self::Record
+            | Self::Change
+            | Self::Reference
+            | Self::Tail
+            | Self::Segment
+            | Self::Outbox
+            | Self::Repeat => Scope::Partition,
+            Self::Fresh | Self::Location => Scope::Any,
+        }
+    }
 
     /// The name on disk; part of the format.
     const fn name(self) -> &'static str {

@@ -6,7 +6,7 @@ use crate::{
     store::{
         StoreError,
         key::Place,
-        metadata::{Batch, Durability, Engine, Table},
+        metadata::{Batch, Domain, Durability, Engine, Table},
     },
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Comparison {
 impl Comparison {
     pub(super) fn new(check: Check, mode: Mode, engine: &Engine) -> Self {
         let examined = Examined { check, compared: 0, wrong: 0, mended: 0, lost: 0, findings: Vec::new() };
-        Self { mode, engine: engine.clone(), batch: Batch::default(), examined, pending: 0 }
+        Self { mode, engine: engine.clone(), batch: Batch::of(Domain::Installation), examined, pending: 0 }
     }
 
     /// Whether mends are to be written.
@@ -99,6 +99,10 @@ impl Comparison {
         if !self.mends() {
             return Ok(());
         }
+        if !self.batch.may_write(table, &key) {
+            self.flush()?;
+            self.batch = Batch::of(Domain::of(table, &key));
+        }
         match value {
             Some(value) => self.batch.put(table, key, value),
             None => self.batch.delete(table, key),
@@ -111,7 +115,8 @@ impl Comparison {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.engine.commit(std::mem::take(&mut self.batch), Durability::Synced)
+        let batch = std::mem::replace(&mut self.batch, Batch::of(Domain::Installation));
+        self.engine.commit(batch, Durability::Synced)
     }
 
     /// The caller's work has cured so many of its findings; the others are lost.

@@ -15,7 +15,7 @@ use crate::{
         index::Indexes,
         inner::Inner,
         key::Place,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
         off_the_reactor,
         record::StoredRecord,
     },
@@ -317,7 +317,7 @@ fn put_record(inner: &Inner, place: Place, number: MessageNumber, record: Stored
         chunks += 1;
         true
     })?;
-    let mut batch = Batch::default();
+    let mut batch = Batch::of(Domain::Partition(place.partition));
     StoredRecord { text_chunks: chunks, ..record }.write(place, number, &mut batch);
     inner.engine.commit(batch, Durability::Synced)
 }

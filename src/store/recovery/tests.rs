@@ -8,7 +8,7 @@ use crate::{
     store::{
         FlagChange, FlagMode, NewMessage, Scope, SearchKey, Settings, Store, Target, Usage,
         account_state::Counters,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
         state::Header,
     },
 };
@@ -231,16 +231,17 @@ fn corrupt(random: &mut Random, value: &[u8]) -> Option<Vec<u8>> {
 /// Spoils rows that `is_meant` picks, and says how many changed.
 async fn spoil(path: &Path, table: Table, is_meant: IsMeant, spoil: Spoil, random: &mut Random) -> usize {
     let store = Store::open_idle(settings(path), clock()).await.unwrap();
-    let (mut batch, mut spoilt) = (Batch::default(), 0);
+    let mut spoilt = 0;
     for (key, value) in dump(&store, table).into_iter().filter(|(key, _)| is_meant(key)) {
         let now = spoil(random, &value);
         spoilt += usize::from(now.as_ref() != Some(&value));
+        let mut batch = Batch::of(Domain::of(table, &key));
         match now {
             Some(now) => batch.put(table, key, now),
             None => batch.delete(table, key),
         }
+        store.inner.engine.commit(batch, Durability::Buffered).unwrap();
     }
-    store.inner.engine.commit(batch, Durability::Synced).unwrap();
     close(store).await;
     spoilt
 }
@@ -294,8 +295,9 @@ fn counters_are_counted_again_and_never_lowered() {
         fill(path).await;
         let before = answers(path).await;
         let store = Store::open_idle(settings(path), clock()).await.unwrap();
-        let (mut batch, mut spoilt) = (Batch::default(), 0);
+        let mut spoilt = 0;
         for (key, value) in dump(&store, Table::Mailbox) {
+            let mut batch = Batch::of(Domain::of(Table::Mailbox, &key));
             if behind_account(&key).starts_with(b"h") {
                 let mut header = Header::decode(&value).unwrap();
                 let status = &mut header.status;
@@ -310,8 +312,8 @@ fn counters_are_counted_again_and_never_lowered() {
                 batch.put(Table::Mailbox, &key, Counters { usage, ..counters }.encode());
                 spoilt += 1;
             }
+            store.inner.engine.commit(batch, Durability::Buffered).unwrap();
         }
-        store.inner.engine.commit(batch, Durability::Synced).unwrap();
         close(store).await;
         let looked = examine(path, Mode::Look).await;
         assert_eq!(looked[&Check::Counters].wrong, spoilt);

@@ -21,7 +21,7 @@ use crate::{
     store::{
         StoreError,
         key::Place,
-        metadata::{Batch, Durability, Table, after_prefix},
+        metadata::{Batch, Domain, Durability, Table, after_prefix},
     },
 };
 use std::{
@@ -160,7 +160,7 @@ impl Shared {
     }
 
     fn mark_range(&self, plan: &Plan, counted: &Counted, mut marks: Marks) -> Result<Marks, StoreError> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(Domain::Installation);
         let noted = self.noted(counted)?;
         for (location, references) in counted.iter() {
             let id = location.content.id;

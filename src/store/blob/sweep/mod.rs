@@ -34,7 +34,7 @@ use crate::{
     mail::{AccountId, ContentId, MessageNumber},
     store::{
         StoreError, failpoint,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
     },
 };
 use mark::{Marks, Plan, Write};
@@ -183,7 +183,7 @@ impl Shared {
     }
 
     fn note_sweep(&self, now: UnixMillis) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(Domain::Installation);
         batch.put(Table::System, SWEPT_KEY, Since(now).encode());
         self.engine.commit(batch, Durability::Buffered)
     }

@@ -14,7 +14,7 @@ use crate::{
     limits::ORPHAN_HOURS,
     store::{
         StoreError, failpoint,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
     },
 };
 use std::{
@@ -33,7 +33,7 @@ impl Shared {
             self.go_on()?;
             self.objects.delete(&name.to_string()).await?;
             failpoint::reach("sweep.deleted");
-            let mut batch = Batch::default();
+            let mut batch = Batch::of(Domain::Installation);
             batch.delete(Table::Location, retired_key(name));
             self.commit_buffered(batch).await?;
         }
@@ -62,7 +62,7 @@ impl Shared {
         let _turn = self.packing.lock().await;
         let strays = self.strays(outside).await?;
         let mut known = self.known_strays().await?;
-        let mut batch = Batch::default();
+        let mut batch = Batch::of(Domain::Installation);
         swept.orphans = strays.len() as u64;
         for name in strays {
             match known.remove(&name) {

@@ -17,7 +17,7 @@ use crate::{
     limits::{PACK_OCTETS_TARGET, REPACK_CONTENTS_MAX, REPACK_OBJECTS_MAX},
     store::{
         StoreError, failpoint,
-        metadata::{Batch, Durability, Table},
+        metadata::{Batch, Domain, Durability, Table},
     },
 };
 use bytes::Bytes;
@@ -91,7 +91,13 @@ impl Shared {
     ) -> Result<(), StoreError> {
         let _turn = self.packing.lock().await;
         let builder = PackBuilder::new(self.new_pack_name());
-        let mut moving = Moving { builder, batch: Batch::default(), totals_gone: Vec::new(), contents: 0, objects: 0 };
+        let mut moving = Moving {
+            builder,
+            batch: Batch::of(Domain::Installation),
+            totals_gone: Vec::new(),
+            contents: 0,
+            objects: 0,
+        };
         while moving.has_room() {
             let Some(candidate) = candidates.next() else { break };
             let name = candidate.name;

@@ -22,6 +22,10 @@ pub(super) struct Elsewhere {
     pub(super) outbox: Mutex<HashSet<ContentId>>,
 }
 
+fn batch_of(account: AccountId) -> Batch {
+    Batch::of(Domain::Partition(partition_of(account, 2)))
+}
+
 impl Outside for Elsewhere {
     fn contents(&self) -> Result<HashSet<ContentId>, StoreError> {
         Ok(self.outbox.lock().clone())
@@ -77,7 +81,7 @@ impl World {
         let split = self.contents.blobs.split(&raw_octets, &analyse(raw).root);
         self.contents.blobs.stage_large(&split).await.unwrap();
         let number = self.next_number();
-        let mut batch = Batch::default();
+        let mut batch = batch_of(owner(number, 1).account);
         self.contents.blobs.add_to(&split, &[owner(number, 1)], &mut batch).unwrap();
         self.commit(number, split.manifest, raw, batch);
         number
@@ -86,7 +90,7 @@ impl World {
     /// A further partition's copy, which names what is stored and brings nothing.
     pub(super) fn name_again(&mut self, manifest: &Manifest, raw: &[u8]) -> u32 {
         let number = self.next_number();
-        let mut batch = Batch::default();
+        let mut batch = batch_of(owner(number, 1).account);
         self.contents.blobs.add_owners(manifest, &[owner(number, 1)], &mut batch).unwrap();
         self.commit(number, manifest.clone(), raw, batch);
         number
@@ -110,7 +114,7 @@ impl World {
     /// Removes a message with its references.
     pub(super) fn remove(&mut self, number: u32) -> Kept {
         let kept = self.messages.remove(&number).unwrap();
-        let mut batch = Batch::default();
+        let mut batch = batch_of(kept.owner.account);
         for content in kept.manifest.contents() {
             self.count(kept.owner.account, content, -1, &mut batch);
         }

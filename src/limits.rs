@@ -564,3 +564,6 @@ pub const SIMULATED_PIECES_MAX: usize = 40;
 
 /// Connections that wait to be accepted by a simulated listener.
 pub const SIMULATED_BACKLOG: usize = 128;
+
+/// Seconds after a change of accounts or names of mailboxes within which its spare copy is written.
+pub const SPARE_SECONDS: u64 = 60;

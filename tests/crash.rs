@@ -20,8 +20,15 @@ pub mod victim;
 use scenario::{Scenario, Tally, table};
 use std::{collections::BTreeSet, fs, path::Path};
 
-const SCENARIOS: &[&Scenario] =
-    &[&user::CLIENT, &user::UPKEEP, &user::SWEEP, &deliveries::DELIVERIES, &accounts::ACCOUNTS, &doctor::DOCTOR];
+const SCENARIOS: &[&Scenario] = &[
+    &user::CLIENT,
+    &user::UPKEEP,
+    &user::SWEEP,
+    &deliveries::DELIVERIES,
+    &accounts::ACCOUNTS,
+    &doctor::DOCTOR,
+    &doctor::REBUILD,
+];
 
 #[test]
 fn whatever_ends_the_process_nothing_is_lost_doubled_or_half_there() {

@@ -1,7 +1,11 @@
 //! Recovery as an administrator sees it: the doctor, export past damage, stores whose metadata is gone.
 
-use crate::support::server::{Server, postern, prepared, succeed};
+use crate::support::{
+    archive,
+    server::{Server, postern, prepared, succeed},
+};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read as _,
     net::TcpStream,
@@ -71,4 +75,53 @@ fn a_running_server_is_looked_at_and_little_of_it_is_mended() {
     assert_eq!(refused.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("stop it first"));
     assert_eq!(run(&data, &["doctor", "--repair", "--dry-run"]).0, Some(0));
+}
+
+/// What an account's archive holds, by mailbox.
+fn exported(folder: &Path, data: &Path, account: &str) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
+    let destination = folder.join("export");
+    succeed(data, &["export", account, destination.to_str().unwrap(), "--form", "eml"], "");
+    let mut mailboxes = BTreeMap::new();
+    for entry in archive::walk(&destination) {
+        let mailbox = Path::new(&entry.path).parent().unwrap().to_str().unwrap().to_owned();
+        mailboxes.entry(mailbox).or_insert_with(BTreeSet::new).insert(entry.octets);
+    }
+    fs::remove_dir_all(destination).unwrap();
+    mailboxes
+}
+
+/// With RocksDB gone, packs and spare copies bring every packed message back into its account and mailbox.
+#[test]
+fn lost_metadata_comes_back_from_packs() {
+    let (folder, data) = prepared(&["ann", "bob", "eve"]);
+    let accounts = ["ann@example.org", "bob@example.org"];
+    for account in accounts {
+        fill(folder.path(), &data, account, 10);
+        let source = folder.path().join(account);
+        succeed(&data, &["import", account, source.to_str().unwrap(), "--mailbox", "Projects/Été"], "");
+    }
+    fill(folder.path(), &data, "eve@example.org", 3);
+    succeed(&data, &["account", "remove", "eve@example.org"], "");
+    succeed(&data, &["blob", "pack"], "");
+    let before = accounts.map(|account| exported(folder.path(), &data, account));
+    assert_eq!(before[0].values().map(BTreeSet::len).collect::<Vec<_>>(), [10, 10]);
+
+    fs::remove_dir_all(data.join("store/metadata")).unwrap();
+    let refused = postern(&data, &["account", "list"], "");
+    assert_eq!(refused.status.code(), Some(1), "no mail comes to a store that has lost its metadata");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--from-packs"));
+    let told = succeed(&data, &["doctor", "--repair", "--from-packs"], "");
+    assert!(
+        told.starts_with("brought back 40 messages of 2 accounts\nnot: 3 messages of removed accounts\n"),
+        "{told}"
+    );
+    assert_eq!(accounts.map(|account| exported(folder.path(), &data, account)), before);
+    assert_eq!(run(&data, &["doctor", "--deep"]).0, Some(0));
+    assert_eq!(succeed(&data, &["search", accounts[1], "subject:letter", "--count", "1"], "").lines().count(), 2);
+
+    // A store that is well may be made again too; the old metadata is kept.
+    assert_eq!(run(&data, &["doctor", "--repair", "--from-packs"]).0, Some(0));
+    assert_eq!(accounts.map(|account| exported(folder.path(), &data, account)), before);
+    let kept = fs::read_dir(data.join("store")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(kept.filter(|name| name.starts_with("metadata.old-")).count(), 2);
 }

@@ -24,13 +24,16 @@ impl Connection {
         Admin::open(config).await.map(Self::Direct)
     }
 
-    /// Finds the server, or opens the store for the doctor: nothing runs beside it.
-    pub async fn open_idle(config: &Config) -> Result<Self, AdminError> {
+    /// Finds the server, or opens the store for the doctor's task: nothing runs beside it.
+    pub async fn open_idle(config: &Config, request: &Request) -> Result<Self, AdminError> {
         let socket = config.control_socket();
         if Client::connect(&socket).await?.is_some() {
             return Ok(Self::Server(socket));
         }
-        Patient::open(config).await.map(Self::Idle)
+        match request {
+            Request::DoctorFromPacks => Ok(Self::Idle(Patient::closed(config))),
+            _ => Patient::open(config).await.map(Self::Idle),
+        }
     }
 
     /// Starts a task.

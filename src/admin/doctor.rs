@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     config::Config,
     mail::Address,
-    store::{Check, Depth, ExamineProgress, Examined, Finding, Mode, Plan, Remedy, Store},
+    store::{Check, Depth, ExamineProgress, Examined, Finding, FromPacksProgress, Mode, Plan, Remedy, Settings, Store},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -122,11 +122,20 @@ fn next(check: Check, remedy: Remedy) -> &'static str {
     }
 }
 
-/// A store that is open for the doctor alone.
-pub struct Patient {
-    store: Store,
-    /// For addresses in findings.
-    accounts: Vec<Account>,
+/// A store that no server has.
+pub enum Patient {
+    /// Open for the doctor alone.
+    Open {
+        /// The store.
+        store: Store,
+        /// For addresses in findings.
+        accounts: Vec<Account>,
+    },
+    /// Closed, since its metadata is to be made again.
+    Closed {
+        /// How it is opened.
+        settings: Box<Settings>,
+    },
 }
 
 impl Patient {
@@ -140,20 +149,45 @@ impl Patient {
         let store = Store::open_idle(settings, Clock::real()).await.map_err(failed)?;
         let accounts = Accounts::new(store.clone(), Clock::real());
         let accounts = accounts.map(|accounts| accounts.accounts()).unwrap_or_default();
-        Ok(Self { store, accounts })
+        Ok(Self::Open { store, accounts })
+    }
+
+    pub(super) fn closed(config: &Config) -> Self {
+        Self::Closed { settings: Box::new(store_settings(config)) }
     }
 
     /// Starts the doctor's task; the store is not open for others.
     pub(super) fn start(&self, request: Request) -> Result<mpsc::Receiver<Event>, AdminError> {
         let name = request.name();
-        let Request::Doctor(asked) = request else { return Err(AdminError::Idle(name)) };
-        let (store, accounts) = (self.store.clone(), self.accounts.clone());
-        Ok(start(name, |events| async move { (examine(&store, &accounts, &asked, &events).await, events) }))
+        match (self, request) {
+            (Self::Open { store, accounts }, Request::Doctor(asked)) => {
+                let (store, accounts) = (store.clone(), accounts.clone());
+                Ok(start(name, |events| async move { (examine(&store, &accounts, &asked, &events).await, events) }))
+            }
+            (Self::Closed { settings }, Request::DoctorFromPacks) => {
+                let settings = Settings::clone(settings);
+                Ok(start(name, |events| async move { (from_packs(settings, &events).await, events) }))
+            }
+            _ => Err(AdminError::Idle(name)),
+        }
     }
 
     pub(super) async fn close(&self) {
-        self.store.close().await;
+        if let Self::Open { store, .. } = self {
+            store.close().await;
+        }
     }
+}
+
+/// Makes lost metadata again.
+async fn from_packs(settings: Settings, events: &Events) -> Result<Done, AdminError> {
+    if !settings.path.is_dir() {
+        return Err(AdminError::NoStore(settings.path));
+    }
+    let progress = |progress: FromPacksProgress| {
+        let _ = events.progress(Stage::Writing, progress.done, progress.total);
+    };
+    Ok(Done::FromPacks(Store::rebuild_from_packs(settings, Clock::real(), progress).await?))
 }
 
 /// Examines the store of a running server.

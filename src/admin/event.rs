@@ -7,7 +7,7 @@ use super::{
 use crate::{
     accounts::Alias,
     mail::{Address, Domain},
-    store::{Check, Remedy},
+    store::{Check, FromPacks, Remedy},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -247,6 +247,8 @@ pub enum Done {
     },
     /// The store was examined.
     Examined(Diagnosis),
+    /// Metadata was made again from packs.
+    FromPacks(FromPacks),
 }
 
 /// Where a task puts its events. Waits where the receiver is slow.

@@ -36,7 +36,7 @@ mod upkeep;
 
 pub use crate::{
     accounts::{Alias, AliasName},
-    store::{Check, Limit, Remedy, Swept},
+    store::{Check, FromPacks, Limit, Remedy, Swept},
 };
 pub use archive::Form;
 pub use blob::{BlobFigures, ExplainedContent, ExplainedObject, ExplainedPlace, ExplainedReference, Fate};
@@ -129,6 +129,7 @@ impl Admin {
             Request::BlobSweep { run } => blob::sweep(self, run).await,
             Request::BlobExplain { content } => blob::explain(self, &content).await,
             Request::BlobStatistics => blob::statistics(self).await,
+            Request::DoctorFromPacks => Err(AdminError::Serving),
         }
     }
 }

@@ -157,6 +157,8 @@ pub enum Request {
     },
     /// Counts what contents take.
     BlobStatistics,
+    /// Makes lost metadata again from packs.
+    DoctorFromPacks,
 }
 
 impl Request {
@@ -191,6 +193,7 @@ impl Request {
             Self::BlobSweep { .. } => "blob gc",
             Self::BlobExplain { .. } => "blob gc --explain",
             Self::BlobStatistics => "blob stats",
+            Self::DoctorFromPacks => "doctor from packs",
         }
     }
 }

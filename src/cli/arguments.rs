@@ -162,6 +162,9 @@ pub(super) struct DoctorArguments {
     /// Read every content as well
     #[arg(long)]
     pub(super) deep: bool,
+    /// Make lost metadata again from packs: messages come back to where they were delivered, without flags and moves
+    #[arg(long, requires = "repair", conflicts_with_all = ["dry_run", "only", "deep"])]
+    pub(super) from_packs: bool,
 }
 
 /// A check of the doctor's.
@@ -188,6 +191,11 @@ pub(super) enum CheckArgument {
 const DOCTOR: &str = "\
 The store keeps some things twice, so that they can be found fast: each is held against what it derives from, and can be
 made again from it. Nothing is changed without --repair. A repair may be stopped and begun again at any time.
+
+Where the folder `metadata` is gone or does not open, --repair --from-packs makes it again from packs, which name the
+message of each body, and from copies of accounts and mailbox names beside them. Flags, moves and removals are lost, and
+mail that was not packed yet (`postern blob pack` packs it; the server does within a day). Mailboxes get another
+UIDVALIDITY. What is left of the old metadata is moved aside and kept.
 
 Exit codes:
   0  everything agrees, or was mended

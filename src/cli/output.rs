@@ -1,7 +1,9 @@
 //! What is printed of a task's answer.
 
 use super::blob;
-use crate::admin::{Diagnosis, Done, Explained, Exported, Figures, FoundMessage, Item, QuotaFigures, Run, Shown};
+use crate::admin::{
+    Diagnosis, Done, Explained, Exported, Figures, FoundMessage, FromPacks, Item, QuotaFigures, Run, Shown,
+};
 use std::io::{Write as _, stdout};
 
 /// The form of what is printed.
@@ -126,6 +128,7 @@ fn done_text(done: &Done) -> String {
         Done::Swept { run, swept } => blob::swept(*run, swept),
         Done::Content(explained) => blob::explained(explained),
         Done::BlobStatistics(figures) => blob::statistics(figures),
+        Done::FromPacks(rebuilt) => from_packs_text(rebuilt),
         Done::Verified { contents, octets, damaged } => {
             format!("read {} ({}); {damaged} damaged", count(*contents, "content"), size(*octets))
         }
@@ -162,6 +165,25 @@ fn bar(percent: u64) -> String {
     const WIDTH: usize = 20;
     let filled = usize::try_from(percent).unwrap_or(usize::MAX).saturating_mul(WIDTH).div_ceil(100).min(WIDTH);
     format!("[{}{}] {percent} %", "#".repeat(filled), ".".repeat(WIDTH - filled))
+}
+
+fn from_packs_text(rebuilt: &FromPacks) -> String {
+    let FromPacks { accounts, messages, damaged, removed, damaged_packs, directory, old_metadata } = rebuilt;
+    let mut lines = vec![format!("brought back {} of {}", count(*messages, "message"), count(*accounts, "account"))];
+    if damaged + damaged_packs > 0 {
+        let (damaged, packs) = (count(*damaged, "message"), count(*damaged_packs, "pack"));
+        lines.push(format!("not: {damaged} that are damaged, and what only {packs} with a damaged index name"));
+    }
+    if *removed > 0 {
+        lines.push(format!("not: {} of removed accounts", count(*removed, "message")));
+    }
+    if !directory {
+        lines.push("the copy of domains, addresses and passwords is gone: nobody can log in".to_owned());
+    }
+    if let Some(old) = old_metadata {
+        lines.push(format!("the old metadata is kept in {}; remove it once all is well", old.display()));
+    }
+    lines.join("\n")
 }
 
 fn exported_text(exported: &Exported) -> String {

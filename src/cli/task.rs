@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 pub(super) async fn run(config: &Config, task: Task, output: Output) -> Result<(), Failed> {
     let request = request(task)?;
     let connection = match &request {
-        Request::Doctor(_) => Connection::open_idle(config).await?,
+        Request::Doctor(_) | Request::DoctorFromPacks => Connection::open_idle(config, &request).await?,
         _ => Connection::open(config).await?,
     };
     let done = follow(&connection, request, output).await;
@@ -35,6 +35,7 @@ pub(super) async fn run(config: &Config, task: Task, output: Output) -> Result<(
         damaged => {
             let message = match done {
                 Done::Examined(_) => format!("{damaged} things do not agree and were not mended"),
+                Done::FromPacks(_) => format!("{damaged} messages or packs are damaged; the log names each"),
                 _ => format!("{damaged} damaged; each is named above"),
             };
             Err(Failure { kind: Kind::Damaged, message }.into())
@@ -48,6 +49,7 @@ fn damaged(done: &Done) -> u64 {
         Done::Verified { damaged, .. } => *damaged,
         Done::Exported(exported) => exported.damaged,
         Done::Examined(diagnosis) => diagnosis.left(),
+        Done::FromPacks(rebuilt) => rebuilt.damaged + rebuilt.damaged_packs,
         _ => 0,
     }
 }
@@ -129,6 +131,7 @@ fn request(task: Task) -> Result<Request, Failed> {
             BlobTask::Stats => Request::BlobStatistics,
         },
         Task::Stats => Request::Statistics,
+        Task::Doctor(arguments) if arguments.from_packs => Request::DoctorFromPacks,
         Task::Doctor(arguments) => Request::Doctor(arguments.examination()),
     })
 }

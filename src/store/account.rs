@@ -6,6 +6,7 @@ use super::{
     failpoint,
     key::{Task, outbox},
     metadata::{Batch, Domain, Durability, Table},
+    recovery::Part,
 };
 use crate::{clock::UnixMillis, mail::AccountId};
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The counter of account ids in `Table::System`.
-const NEXT_ACCOUNT: &[u8] = b"next account";
+pub(super) const NEXT_ACCOUNT: &[u8] = b"next account";
 
 /// Version of these rows' encoding; their first octet. A row without octets is of an account whose rows are gone.
 const VERSION: u8 = 1;
@@ -101,7 +102,9 @@ impl Directory<'_> {
                 }
             }
             failpoint::reach("directory.before_commit");
-            inner.engine.commit(batch, Durability::Synced).map(|()| true)
+            inner.engine.commit(batch, Durability::Synced)?;
+            inner.spare.note(Part::Directory);
+            Ok(true)
         })
         .await?
     }
@@ -180,7 +183,9 @@ impl Store {
             failpoint::reach("account.before_return");
             Ok(())
         })
-        .await
+        .await?;
+        self.inner.spare.note(Part::Mailboxes(self.inner.place(account).partition));
+        Ok(())
     }
 
     /// Removes a retired account's rows, then what is left of it.
@@ -266,6 +271,7 @@ impl Store {
             batch.put(Table::System, NEXT_ACCOUNT, (next + 1).to_be_bytes());
             failpoint::reach("account.before_id");
             inner.engine.commit(batch, Durability::Synced)?;
+            inner.spare.note(Part::Directory);
             AccountId::new(next).ok_or_else(|| StoreError::Failed("account ids are used up".to_owned()))
         })
         .await?

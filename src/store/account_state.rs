@@ -161,6 +161,20 @@ impl AccountState {
         if intact { Ok((Self { counters, limits, names: Arc::new(names) }, row)) } else { Err(damaged()) }
     }
 
+    /// Whether the names and limits are those of another state: what its spare copy shows.
+    pub(super) fn has_names_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.names, &other.names) && self.limits == other.limits
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Never gives out this number, nor one below it: its message comes back.
+    pub(super) fn pass_number(&mut self, number: MessageNumber) {
+        self.counters.next_number = self.counters.next_number.max(number.get().saturating_add(1));
+    }
+
     pub(super) fn names(&self) -> &Names {
         &self.names
     }

@@ -311,13 +311,18 @@ pub(super) fn day_of(seconds: i64) -> i32 {
 }
 
 /// The text of our trace fields: they are part of the header that a search looks at.
-fn trace_text(trace: &[u8]) -> Vec<u8> {
+pub(super) fn trace_text(trace: &[u8]) -> Vec<u8> {
     Indexes::tail_value(&SearchText { headers: message::header_texts(trace), body: String::new() })
 }
 
 /// Adds a text to the tail of the index, in chunks, and returns how many. A long one is left out: it
 /// is read from the body again.
-fn write_text(transaction: &mut Transaction<'_>, account: AccountId, number: MessageNumber, text: &[u8]) -> u16 {
+pub(super) fn write_text(
+    transaction: &mut Transaction<'_>,
+    account: AccountId,
+    number: MessageNumber,
+    text: &[u8],
+) -> u16 {
     let text = if text.len() > limits::TAIL_VALUE_OCTETS_MAX { &[] } else { text };
     let place = transaction.place(account);
     let chunks = if text.is_empty() { vec![text] } else { text.chunks(limits::VALUE_OCTETS_MAX).collect() };
@@ -330,6 +335,7 @@ fn write_text(transaction: &mut Transaction<'_>, account: AccountId, number: Mes
 }
 
 fn owner(copy: &Appended, target: &Target, internal_date: UnixMillis) -> Owner {
-    let tag = target.trace.slice(..target.trace.len().min(limits::OWNER_TAG_OCTETS_MAX));
+    // A part of the fields would be none.
+    let tag = if target.trace.len() > limits::OWNER_TAG_OCTETS_MAX { Bytes::new() } else { target.trace.clone() };
     Owner { account: copy.account, number: copy.number, mailbox: copy.mailbox, internal_date, tag }
 }

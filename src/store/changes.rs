@@ -1,6 +1,6 @@
 //! Change notification: level-triggered, lossless (P8).
 
-use super::{Inner, Store, StoreError, transaction::Published};
+use super::{Inner, Store, StoreError, recovery::Part, transaction::Published};
 use crate::{
     mail::{AccountId, ModSeq},
     work::Mark,
@@ -58,10 +58,14 @@ pub(super) fn publish(inner: &Inner, published: Published) {
         if let Some(mark) = inner.watches.lock().remove(&account) {
             mark.raise(REMOVED);
         }
+        inner.spare.note(Part::Mailboxes(inner.place(account).partition));
     }
     for (account, state) in published.accounts {
         if state.warning_due(&inner.quotas.policy).is_some() {
             inner.quotas.note_crossing(account);
+        }
+        if inner.accounts.get(&account).is_none_or(|before| !before.has_names_of(&state)) {
+            inner.spare.note(Part::Mailboxes(inner.place(account).partition));
         }
         let highest = state.highest_modseq();
         inner.accounts.put(account, Arc::new(state));

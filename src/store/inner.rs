@@ -12,6 +12,7 @@ use super::{
     partition::{Outage, Partition},
     quota::Quotas,
     read::MessageRecord,
+    recovery::Changed,
     state::State,
     upkeep::Tasks,
 };
@@ -43,6 +44,8 @@ pub(super) struct Inner {
     pub(super) records: Cache<(AccountId, MessageNumber), MessageRecord>,
     pub(super) quotas: Quotas,
     pub(super) watches: Mutex<HashMap<AccountId, Arc<Mark>>>,
+    /// What has changed of the names and accounts that spare copies are kept of.
+    pub(super) spare: Changed,
     /// One change to the directory or to the account ids at a time.
     pub(super) directory: Mutex<()>,
     /// Set once the outcome of a commit is unknown: no further writes.
@@ -57,11 +60,35 @@ struct Writers {
     workers: Vec<Worker>,
 }
 
+/// The folder of the metadata engine.
+pub(super) const METADATA: &str = "metadata";
+
+/// The key of the store's identity in `Table::System`.
+pub(super) const IDENTITY: &[u8] = b"identity";
+
 impl Inner {
     pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| StoreError::Failed(format!("{}: {error}", settings.path.display()));
         std::fs::create_dir_all(&settings.path).map_err(failed)?;
-        let engine = Engine::open(&settings.metadata, &settings.path.join("metadata"), settings.cache_octets)?;
+        let engine = Engine::open(&settings.metadata, &settings.path.join(METADATA), settings.cache_octets)?;
+        Self::assemble(settings, engine, clock)
+    }
+
+    /// Makes a metadata engine in a folder of its own for the store that has this identity.
+    pub(super) fn open_known(
+        settings: &Settings,
+        folder: &str,
+        identity: &[u8],
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let engine = Engine::open(&settings.metadata, &settings.path.join(folder), settings.cache_octets)?;
+        let mut batch = Batch::of(Domain::Installation);
+        batch.put(Table::System, IDENTITY, identity);
+        engine.commit(batch, Durability::Synced)?;
+        Self::assemble(settings, engine, clock)
+    }
+
+    fn assemble(settings: &Settings, engine: Engine, clock: Clock) -> Result<Self, StoreError> {
         let (secret, partitions) = identity(&engine, &clock, settings.partitions.max(1))?;
         let objects = Objects::open(&settings.objects, &settings.path)?;
         let (generation_seconds, grace_hours) = (settings.generation_seconds, settings.sweep_grace_hours);
@@ -82,6 +109,7 @@ impl Inner {
             watches: Mutex::default(),
             quotas: Quotas::new(settings.quota.clone()),
             directory: Mutex::new(()),
+            spare: Changed::default(),
             outage: OnceLock::new(),
             writers: Mutex::default(),
             tasks: Mutex::default(),
@@ -106,6 +134,11 @@ impl Inner {
     /// Has every writer look whether deleted messages are to go for good.
     pub(super) fn wake_writers(&self) {
         self.writers.lock().partitions.iter().for_each(|partition| partition.post(|_| Ok(())));
+    }
+
+    /// How many partitions accounts are hashed onto.
+    pub(super) fn partitions(&self) -> u16 {
+        self.partitions
     }
 
     /// Whether no writer runs.
@@ -141,7 +174,7 @@ impl Store {
 
 /// The installation's secret and number of partitions, made once and kept.
 fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, u16), StoreError> {
-    if let Some(row) = engine.get(Table::System, b"identity")? {
+    if let Some(row) = engine.get(Table::System, IDENTITY)? {
         let damaged = || StoreError::Damaged("the identity of the store".to_owned());
         let (version, row) = row.split_first().ok_or_else(damaged)?;
         if *version != key::FORMAT {
@@ -155,7 +188,7 @@ fn identity(engine: &Engine, clock: &Clock, partitions: u16) -> Result<(Secret, 
     let mut secret = [0; 32];
     clock.fill_random(&mut secret);
     let mut batch = Batch::of(Domain::Installation);
-    batch.put(Table::System, b"identity", [&[key::FORMAT][..], &partitions.to_be_bytes(), &secret].concat());
+    batch.put(Table::System, IDENTITY, [&[key::FORMAT][..], &partitions.to_be_bytes(), &secret].concat());
     failpoint::reach("identity.before_commit");
     engine.commit(batch, Durability::Synced)?;
     failpoint::reach("identity.after_commit");

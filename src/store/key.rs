@@ -30,12 +30,16 @@
 //! | `Outbox` | `m` delivery, step | nothing: the step was applied in this partition |
 //! | `Outbox` | `r` seconds, account, modseq, chunk | rows that were deleted then, whose records wait for their release |
 //! | `Outbox` | `x` account | it was removed: the caller's note while it may be brought back, nothing while its index has still to go |
+//! | `Outbox` | `b` account, number | a message that packs name, while metadata is made again from them |
 //!
 //! So what a batch of one partition writes stays in it, and the rows of a partition are all that its writer needs.
 //! `Fresh` and `Location` are `blob`'s and know no partition: a content is the installation's, whoever brought it
 //! (`metadata` says what that means for an engine of many databases). `Tail` and `Segment` are `index`'s, behind
 //! the account. Of the installation are `System`: `identity` (format, partitions, secret), `next account`;
 //! `Directory`: those of `accounts`.
+//!
+//! Copies of `identity`, `Directory` and the names of `Mailbox` stand among the objects (`recovery::spare`): with them and
+//! what packs name, all of this can be made again but flags and moves.
 
 use super::metadata::after_prefix;
 use crate::mail::{AccountId, ContentId, MailboxId, MessageNumber, ModSeq, Uid};
@@ -162,6 +166,8 @@ pub(super) enum Task {
     Release = b'r',
     /// Removed accounts of which something is still there.
     Removal = b'x',
+    /// Messages that packs name and that are not yet back in their accounts.
+    Found = b'b',
 }
 
 /// What the keys of a partition's outbox rows of one sort begin with.

@@ -69,7 +69,9 @@ pub use modify::{Copied, FlagChange, FlagChanged, FlagMode};
 pub use names::{MailboxEntry, SpecialUse};
 pub use quota::{AccountLimits, Admission, Excess, Limit, Quota, QuotaPolicy, ResourceLimits, Usage};
 pub use read::MessageRecord;
-pub use recovery::{Check, Depth, ExamineProgress, Examined, Finding, Mode, Plan, Remedy};
+pub use recovery::{
+    Check, Depth, ExamineProgress, Examined, Finding, FromPacks, FromPacksProgress, Mode, Plan, Remedy,
+};
 pub use search::{Hit, Scope, SearchKey};
 pub use undelete::{Deleted, DeletedMessage, Undeleted};
 pub use upkeep::Statistics;
@@ -239,6 +241,7 @@ impl Store {
         let pack_after = Duration::from_secs(settings.pack_after_seconds.max(1));
         let inner = off_the_reactor(move || Inner::open(&settings, clock)).await??;
         let store = Self { inner: Arc::new(inner) };
+        store.check_identity().await?;
         store.start_writers()?;
         store.finish_removals().await?;
         let finished = outbox::finish_all(&store).await?;
@@ -253,7 +256,9 @@ impl Store {
     /// nothing can be written but mends.
     pub async fn open_idle(settings: Settings, clock: Clock) -> Result<Self, StoreError> {
         let inner = off_the_reactor(move || Inner::open(&settings, clock)).await??;
-        Ok(Self { inner: Arc::new(inner) })
+        let store = Self { inner: Arc::new(inner) };
+        store.check_identity().await?;
+        Ok(store)
     }
 
     /// Whether nothing writes but mends ([`Store::open_idle`]).

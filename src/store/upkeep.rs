@@ -6,7 +6,7 @@ use super::{
     inner::Inner,
     key::Place,
     metadata::Table,
-    off_the_reactor,
+    off_the_reactor, recovery,
 };
 use crate::{
     limits,
@@ -55,9 +55,12 @@ impl Store {
         let closing = Arc::<Mark>::default();
         let packer = self.inner.blobs.clone().run_packer(pack_after, is_closed(Arc::clone(&closing)));
         let sweeper = contents::sweep_daily(Arc::downgrade(&self.inner), is_closed(Arc::clone(&closing)));
+        let spares = recovery::keep(Arc::downgrade(&self.inner), is_closed(Arc::clone(&closing)));
         let repeats = remove_old(Arc::downgrade(&self.inner), Arc::clone(&closing));
-        *self.inner.tasks.lock() =
-            Tasks { closing, running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(repeats)] };
+        *self.inner.tasks.lock() = Tasks {
+            closing,
+            running: vec![work::spawn(packer), work::spawn(sweeper), work::spawn(spares), work::spawn(repeats)],
+        };
         self.start_indexes()
     }
 

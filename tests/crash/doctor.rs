@@ -20,6 +20,19 @@ pub const DOCTOR: Scenario = Scenario {
     check,
 };
 
+/// Metadata that is gone, made again from packs.
+pub const REBUILD: Scenario = Scenario {
+    name: "rebuild",
+    victim: "crash::doctor::rebuild_until_the_end",
+    failpoints: &["doctor.moved_aside", "commit.before", "commit.after"],
+    prepare: |folder, _| {
+        prepare(folder, 1);
+        // What is left of it does not open, and is moved aside.
+        std::fs::write(folder.join("metadata/CURRENT"), "nothing").unwrap();
+    },
+    check: check_rebuilt,
+};
+
 const ACCOUNTS: u64 = 3;
 const LETTERS: u64 = 6;
 
@@ -70,6 +83,41 @@ fn doctor_until_the_end() {
         store.close().await;
         tell("end");
     });
+}
+
+async fn rebuild(folder: &Path) {
+    let settings = Settings { cache_octets: 8 * 1024 * 1024, ..Settings::at(folder) };
+    let rebuilt = Store::rebuild_from_packs(settings, Clock::real(), |_| {}).await.unwrap();
+    assert_eq!((rebuilt.messages, rebuilt.damaged), (ACCOUNTS * LETTERS, 0));
+}
+
+#[test]
+#[ignore = "is started by the other tests"]
+fn rebuild_until_the_end() {
+    let Some((folder, _)) = victim() else { return };
+    block_on(async {
+        tell("begun");
+        rebuild(&folder).await;
+        tell("end");
+    });
+}
+
+fn check_rebuilt(folder: &Path, _seed: u64, told: &[String]) -> Result<u64, Fault> {
+    block_on(async {
+        if told.iter().all(|line| line != "end") {
+            rebuild(folder).await;
+        }
+        let store = open_idle(folder).await;
+        check_derived(&store).await?;
+        store.close().await;
+        drop(store);
+        let store = open(folder).await;
+        for (number, account) in (0..).zip(store.account_ids().unwrap()) {
+            check_letters(&store, account, number).await?;
+        }
+        store.close().await;
+        Ok(ACCOUNTS * LETTERS)
+    })
 }
 
 fn check(folder: &Path, _seed: u64, told: &[String]) -> Result<u64, Fault> {

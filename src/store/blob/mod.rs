@@ -337,6 +337,11 @@ impl Blobs {
         self.0.rebuild().await
     }
 
+    /// The objects, for what is no content.
+    pub(super) fn objects(&self) -> &Objects {
+        &self.0.objects
+    }
+
     /// Puts an immutable object (an index bundle) and returns once it is durable.
     pub(super) async fn put_object(&self, name: &str, octets: Bytes) -> Result<(), StoreError> {
         self.0.objects.put(name, vec![octets]).await

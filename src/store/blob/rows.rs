@@ -283,13 +283,23 @@ impl OwnedBody {
         out
     }
 
-    pub(super) fn decode(mut key: &[u8], mut row: &[u8]) -> Option<Self> {
-        let (key, row) = (&mut key, &mut row);
+    /// Its row by itself.
+    pub(in crate::store) fn encode(&self) -> Vec<u8> {
+        Self::encode_row(&self.owner, &self.manifest.encode())
+    }
+
+    pub(super) fn decode(mut key: &[u8], row: &[u8]) -> Option<Self> {
+        let key = &mut key;
         if key.try_get_u8().ok()? != OWNER {
             return None;
         }
         let account = AccountId::new(key.try_get_u64().ok()?)?;
-        let number = MessageNumber::new(key.try_get_u32().ok()?)?;
+        Self::decode_owned(account, MessageNumber::new(key.try_get_u32().ok()?)?, row)
+    }
+
+    /// Reads the row of a message.
+    pub(in crate::store) fn decode_owned(account: AccountId, number: MessageNumber, mut row: &[u8]) -> Option<Self> {
+        let row = &mut row;
         version(row)?;
         let mailbox = MailboxId::new(row.try_get_u64().ok()?)?;
         let internal_date = UnixMillis(row.try_get_i64().ok()?);

@@ -22,8 +22,10 @@ mod comparison;
 mod contents;
 mod counters;
 mod mailboxes;
+mod packs;
 mod records;
 mod references;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +33,8 @@ use super::{Store, StoreError, key::Place, off_the_reactor};
 use crate::mail::AccountId;
 use account::AccountRows;
 use comparison::Comparison;
+pub use packs::{FromPacks, FromPacksProgress};
+pub(super) use spare::{Changed, Part, keep};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One derived table, as the doctor looks at it.

@@ -125,3 +125,28 @@ fn lost_metadata_comes_back_from_packs() {
     let kept = fs::read_dir(data.join("store")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(kept.filter(|name| name.starts_with("metadata.old-")).count(), 2);
 }
+
+/// P12: an archive has every message that can be read, and the list names every other.
+#[test]
+fn export_goes_past_flipped_bits_and_lists_them() {
+    let (folder, data) = prepared(&["ann"]);
+    fill(folder.path(), &data, "ann@example.org", 30);
+    let pack = packs(&data).pop().unwrap();
+    let mut octets = fs::read(&pack).unwrap();
+    // Three places in the octets of contents, in front of the index at the end.
+    let length = octets.len();
+    for place in [length / 8, length / 4, length * 3 / 8] {
+        octets[place] ^= 0x10;
+    }
+    fs::write(&pack, octets).unwrap();
+    let archive = folder.path().join("archive");
+    let (code, told) = run(&data, &["export", "ann@example.org", archive.to_str().unwrap(), "--form", "eml"]);
+    assert_eq!(code, Some(5), "{told}");
+    let skipped: BTreeSet<&str> = told.lines().filter_map(|line| line.strip_prefix("skipped\tINBOX\tUID ")).collect();
+    assert!((1..=3).contains(&skipped.len()), "{told}");
+    assert_eq!(archive::walk(&archive).count(), 30 - skipped.len());
+    assert!(skipped.iter().all(|line| line.contains("(message ") && line.contains('\t')), "{told}");
+    let doctor = run(&data, &["doctor", "--deep"]);
+    let found = doctor.1.lines().filter(|line| line.starts_with("contents\tann@example.org\tmessage ")).count();
+    assert_eq!((doctor.0, found), (Some(5), skipped.len()), "{}", doctor.1);
+}

@@ -130,6 +130,15 @@ pub enum Item {
         /// What is wrong.
         what: String,
     },
+    /// Something that could not be exported.
+    NotExported {
+        /// The mailbox.
+        mailbox: String,
+        /// What of it: a message by UID and number, UIDs, the mailbox itself.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
     /// Something that does not agree with what it derives from.
     Finding {
         /// The check that found it.

@@ -1,7 +1,7 @@
 //! Exporting an account's mail into files.
 //!
 //! Promises: the archive is read back and compared, message by message, before the task is done; damaged messages are
-//! named and passed over, and hide no other (P12). Messages are written as clients see them, trace fields included.
+//! named with mailbox, UID and reason and passed over, and hide no other (P12); so are blocks of rows and headers. Messages are written as clients see them, trace fields included.
 
 use super::{
     Admin, AdminError, Done, Events, Item, Stage, account,
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     limits,
-    mail::{AccountId, Address},
-    store::{MailboxEntry, Row, Snapshot, StoreError},
+    mail::{AccountId, Address, Flags},
+    store::{MailboxEntry, Row, StoreError},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub struct Exported {
     pub octets: u64,
     /// Messages that the form could not hold octet for octet: their line ends were made regular.
     pub changed: u64,
-    /// Messages that are damaged and were passed over.
+    /// Messages, blocks of messages and headers of mailboxes that are damaged and were passed over.
     pub damaged: u64,
 }
 
@@ -58,16 +58,25 @@ struct Export<'a> {
 /// Exports one mailbox or all.
 pub(super) async fn export(admin: &Admin, plan: Plan<'_>, events: &Events) -> Result<Done, AdminError> {
     let account = account::find(admin, plan.account)?;
-    let mailboxes = match &plan.mailbox {
-        Some(name) => vec![admin.store.mailbox(account, name)?],
-        None => admin.store.mailboxes(account)?,
+    let mut mailboxes = match admin.store.mailboxes(account) {
+        Err(StoreError::Damaged(_) | StoreError::NoAccount) => admin.store.salvage_names(account)?,
+        other => other?,
     };
+    if let Some(name) = &plan.mailbox {
+        let wanted = match admin.store.mailbox(account, name) {
+            Ok(entry) => entry.name,
+            Err(StoreError::Damaged(_)) => name.clone(),
+            Err(error) => return Err(error.into()),
+        };
+        mailboxes.retain(|entry| entry.name == wanted);
+    }
     let (root, form) = (plan.destination.clone(), plan.form);
     let writer = blocking(move || Writer::new(&root, form)).await?.map_err(at(&plan.destination))?;
     let (exported, expected) = (Exported::default(), Contents::new());
     let mut export = Export { admin, events, account, plan, writer: Some(writer), exported, expected, total: 0 };
     for entry in &mailboxes {
-        export.total += u64::from(admin.store.status(account, entry.id)?.exists);
+        // Only for the progress.
+        export.total += admin.store.status(account, entry.id).map_or(0, |status| u64::from(status.exists));
     }
     for entry in mailboxes {
         export.mailbox(&entry).await?;
@@ -82,44 +91,68 @@ impl Export<'_> {
         let name = entry.name.clone();
         self.write(move |writer| writer.mailbox(&name)).await?;
         self.exported.mailboxes += 1;
-        let snapshot = self.admin.store.snapshot(self.account, entry.id)?;
-        let rows: Vec<Row> = snapshot.rows().collect();
-        let mut rows = rows.into_iter().peekable();
+        let mut rows = self.rows(entry).await?.into_iter().peekable();
         while rows.peek().is_some() {
             let mut octets = 0;
-            let group: Vec<Row> = std::iter::from_fn(|| {
-                let row = rows.next_if(|row| octets == 0 || octets + row.octets <= limits::IMPORT_GROUP_OCTETS)?;
+            let group: Vec<(Row, Flags)> = std::iter::from_fn(|| {
+                let (row, flags) =
+                    rows.next_if(|(row, _)| octets == 0 || octets + row.octets <= limits::IMPORT_GROUP_OCTETS)?;
                 octets += row.octets.max(1);
-                Some(row)
+                Some((row, flags))
             })
             .take(limits::IMPORT_GROUP_MESSAGES)
             .collect();
-            self.group(entry, &snapshot, &group).await?;
+            self.group(entry, group).await?;
             self.events.progress(Stage::Writing, self.exported.messages + self.exported.damaged, self.total)?;
         }
         Ok(())
     }
 
-    async fn group(&mut self, entry: &MailboxEntry, snapshot: &Snapshot, rows: &[Row]) -> Result<(), AdminError> {
+    /// The messages of a mailbox with their flags; where it is damaged, those that can be read.
+    async fn rows(&mut self, entry: &MailboxEntry) -> Result<Vec<(Row, Flags)>, AdminError> {
+        match self.admin.store.snapshot(self.account, entry.id) {
+            Ok(snapshot) => return Ok(snapshot.rows().map(|row| (row, snapshot.flags(&row))).collect()),
+            Err(StoreError::Damaged(_) | StoreError::NoMailbox | StoreError::NoAccount) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let (store, account, mailbox) = (self.admin.store.clone(), self.account, entry.id);
+        let salvaged = blocking(move || store.salvage(account, mailbox)).await??;
+        for (place, reason) in salvaged.damage {
+            self.exported.damaged += 1;
+            let mailbox = entry.name.clone();
+            self.events.item(Item::NotExported { mailbox, place, reason }).await?;
+        }
+        Ok(salvaged.rows)
+    }
+
+    async fn group(&mut self, entry: &MailboxEntry, rows: Vec<(Row, Flags)>) -> Result<(), AdminError> {
         let mut group = Vec::with_capacity(rows.len());
-        for row in rows {
-            match self.read(row).await {
+        for (row, flags) in rows {
+            let reason = match self.read(&row).await {
                 Ok(octets) => {
                     self.expect(&octets);
-                    let (uid, seconds, flags) = (row.uid.get(), row.internal_seconds, snapshot.flags(row));
-                    group.push(Outgoing { uid, seconds, flags, octets });
+                    group.push(Outgoing { uid: row.uid.get(), seconds: row.internal_seconds, flags, octets });
+                    continue;
                 }
-                // Expunged since the snapshot.
-                Err(StoreError::NoMessage) => {}
-                Err(StoreError::Damaged(what)) => {
-                    self.exported.damaged += 1;
-                    let place = format!("{} UID {}", entry.name, row.uid);
-                    self.events.item(Item::Damage { place, what }).await?;
+                Err(StoreError::NoMessage) if !self.is_there(entry, &row) => continue,
+                Err(StoreError::NoMessage) => {
+                    "its record is missing; `postern doctor --repair` may bring it back".to_owned()
                 }
+                // One that cannot be read now hides no other either.
+                Err(StoreError::Damaged(reason) | StoreError::Failed(reason)) => reason,
                 Err(error) => return Err(error.into()),
-            }
+            };
+            self.exported.damaged += 1;
+            let (mailbox, place) = (entry.name.clone(), format!("UID {} (message {})", row.uid, row.number));
+            self.events.item(Item::NotExported { mailbox, place, reason }).await?;
         }
         self.write(move |writer| group.iter().try_for_each(|message| writer.message(message))).await
+    }
+
+    /// Whether a message is in its mailbox still, or was expunged meanwhile.
+    fn is_there(&self, entry: &MailboxEntry, row: &Row) -> bool {
+        let now = self.admin.store.snapshot(self.account, entry.id);
+        now.map_or(true, |now| now.row(row.uid).is_some())
     }
 
     async fn read(&self, row: &Row) -> Result<Bytes, StoreError> {

@@ -128,7 +128,7 @@ pub(super) enum Task {
     Alias(AliasTask),
     /// Store mail from an mbox file, a Maildir, or .eml files
     Import(ImportArguments),
-    /// Write mail to mbox files, a Maildir, or .eml files
+    /// Write mail to mbox files, a Maildir, or .eml files; goes past damage, lists it, and ends with exit code 5
     Export(ExportArguments),
     /// Find messages of an account
     Search(SearchArguments),

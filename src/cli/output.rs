@@ -75,6 +75,7 @@ fn item_text(item: &Item) -> String {
         }
         Item::RemovedAccount { address, removed } => format!("{address}\tremoved {removed}"),
         Item::Skipped { file, reason } => format!("skipped {}: {reason}", file.display()),
+        Item::NotExported { mailbox, place, reason } => format!("skipped\t{mailbox}\t{place}\t{reason}"),
         Item::Damage { place, what } => format!("damaged {place}: {what}"),
         Item::Finding { check, account, place, what, next, .. } => {
             let account = account.as_deref().unwrap_or("-");

@@ -97,9 +97,7 @@ impl Snapshot {
 
     /// The flags of a row by name.
     pub fn flags(&self, row: &Row) -> Flags {
-        let keywords = self.0.header.status.keywords.iter().enumerate();
-        let set = keywords.filter(|(bit, _)| row.keywords >> bit & 1 == 1).map(|(_, keyword)| keyword.clone());
-        Flags { system: row.flags, keywords: set.collect() }
+        flags_of(row, &self.0.header.status.keywords)
     }
 
     /// The keyword bit of a flag's keyword, where the mailbox has it in use.
@@ -107,6 +105,12 @@ impl Snapshot {
         let Flag::Keyword(keyword) = flag else { return None };
         self.0.header.status.keywords.iter().position(|known| known == keyword).map(|bit| 1 << bit)
     }
+}
+
+/// The flags of a row by name, where its mailbox has these keywords.
+pub(super) fn flags_of(row: &Row, keywords: &[Keyword]) -> Flags {
+    let set = keywords.iter().enumerate().filter(|(bit, _)| row.keywords >> bit & 1 == 1);
+    Flags { system: row.flags, keywords: set.map(|(_, keyword)| keyword.clone()).collect() }
 }
 
 impl Store {

@@ -70,7 +70,7 @@ pub use names::{MailboxEntry, SpecialUse};
 pub use quota::{AccountLimits, Admission, Excess, Limit, Quota, QuotaPolicy, ResourceLimits, Usage};
 pub use read::MessageRecord;
 pub use recovery::{
-    Check, Depth, ExamineProgress, Examined, Finding, FromPacks, FromPacksProgress, Mode, Plan, Remedy,
+    Check, Depth, ExamineProgress, Examined, Finding, FromPacks, FromPacksProgress, Mode, Plan, Remedy, Salvaged,
 };
 pub use search::{Hit, Scope, SearchKey};
 pub use undelete::{Deleted, DeletedMessage, Undeleted};

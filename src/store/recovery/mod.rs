@@ -25,6 +25,7 @@ mod mailboxes;
 mod packs;
 mod records;
 mod references;
+mod salvage;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::mail::AccountId;
 use account::AccountRows;
 use comparison::Comparison;
 pub use packs::{FromPacks, FromPacksProgress};
+pub use salvage::Salvaged;
 pub(super) use spare::{Changed, Part, keep};
 use std::{collections::BTreeMap, sync::Arc};
 

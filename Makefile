@@ -14,7 +14,7 @@ help:
 	@echo 'make test      every test'
 	@echo 'make lint      formatting and lints, as CI wants them'
 	@echo 'make bench     benchmarks (postfix and dovecot beside it where Debian has them installed)'
-	@echo 'make crash     kill -9 at every failpoint, many seeds (SEEDS=1000)'
+	@echo 'make crash     kills, power cuts, bad disks: many seeds (SEEDS=1000 SCENARIO=name)'
 	@echo 'make simulation   the whole server on a simulated machine, many seeds (SEEDS=10000, or SEED=n for one)'
 	@echo 'make release   the binary to install: target/release/postern'
 	@echo 'make model     train spam-models/base.model again (CORPORA=folder)'
@@ -36,7 +36,8 @@ bench: build
 	$(CARGO) run $(FAST) --example bench -- $(BENCH)
 
 crash: prerequisites
-	POSTERN_CRASH_SEEDS=$(or $(SEEDS),1000) $(CARGO) test --test postern crash -- --nocapture
+	POSTERN_CRASH_SEEDS=$(or $(SEEDS),1000) $(if $(SCENARIO),POSTERN_CRASH_SCENARIO=$(SCENARIO)) \
+	    $(CARGO) test --test postern crash:: -- --nocapture --test-threads 1
 
 # Failpoints and checks of arithmetic stay, the rest at full speed.
 simulation: prerequisites

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, path::Path};
 
 pub const ACCOUNTS: Scenario = Scenario {
     name: "accounts",
-    victim: "crash::accounts::administrator_until_the_end",
+    victim: Some("crash::accounts::administrator_until_the_end"),
     failpoints: &[
         "identity.before_commit",
         "identity.after_commit",

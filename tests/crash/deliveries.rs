@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub const DELIVERIES: Scenario = Scenario {
     name: "deliveries",
-    victim: "crash::deliveries::mail_server_until_the_end",
+    victim: Some("crash::deliveries::mail_server_until_the_end"),
     failpoints: &[
         "append.after_stage",
         "append.before_outbox",

@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub const DOCTOR: Scenario = Scenario {
     name: "doctor",
-    victim: "crash::doctor::doctor_until_the_end",
+    victim: Some("crash::doctor::doctor_until_the_end"),
     failpoints: &["commit.before", "commit.after"],
     prepare,
     check,
@@ -23,7 +23,7 @@ pub const DOCTOR: Scenario = Scenario {
 /// Metadata that is gone, made again from packs.
 pub const REBUILD: Scenario = Scenario {
     name: "rebuild",
-    victim: "crash::doctor::rebuild_until_the_end",
+    victim: Some("crash::doctor::rebuild_until_the_end"),
     failpoints: &["doctor.moved_aside", "commit.before", "commit.after"],
     prepare: |folder, _| {
         prepare(folder, 1);

@@ -4,6 +4,7 @@ use super::{
     dice::Dice,
     disk::{Disk, Survival},
     journal::{Event, Journal},
+    smtp,
     victim::{self, Start, Victim, folder},
 };
 use std::{
@@ -19,8 +20,8 @@ use std::{
 /// What a process does until it ends, and what has to be there afterwards.
 pub struct Scenario {
     pub name: &'static str,
-    /// The ignored test that plays the victim. It tells `end` where nothing ended it.
-    pub victim: &'static str,
+    /// The ignored test that plays the victim, which tells `end` where nothing ended it. `None`: the program.
+    pub victim: Option<&'static str>,
     /// Failpoints that it passes.
     pub failpoints: &'static [&'static str],
     /// Makes the store that the victim begins with.
@@ -57,13 +58,14 @@ pub struct Tally {
 }
 
 /// How a victim ends.
-enum End {
+pub enum End {
+    /// At a passage of a failpoint.
     Failpoint(&'static str, u64),
     /// Kill -9 after so many things told.
     Kill(usize),
 }
 
-/// Power cuts on the way, beside those at the end; one where only a few seeds are tried.
+/// Power cuts on the way, beside those at the end; fewer where only a few seeds are tried.
 const CUTS: usize = 4;
 const FAULTS_SHOWN: usize = 5;
 
@@ -87,6 +89,9 @@ impl Scenario {
     /// The first seeds take each failpoint in turn at its first passage, so that none is left out.
     fn end(&self, seed: u64) -> End {
         let mut dice = Dice::new(seed);
+        if self.victim.is_none() && seed.is_multiple_of(2) {
+            return End::Kill(1 + dice.up_to(30));
+        }
         if let Some(failpoint) = self.failpoints.get(seed as usize) {
             return End::Failpoint(failpoint, 1);
         }
@@ -103,45 +108,48 @@ impl Scenario {
         (self.prepare)(real.path(), seed);
         let end = self.end(seed);
         let point = if let End::Failpoint(name, passage) = &end { Some(format!("{name}:{passage}")) } else { None };
-        let mut victim = Victim::start(&Start::new(self.victim, real.path(), seed).ending_at(point.clone()).watched());
-        let mut told = Vec::new();
-        if let End::Kill(after) = end {
-            told.extend((0..after).map_while(|_| victim.told()));
-            victim.kill();
-        }
-        let (rest, journal) = victim.rest_with_journal();
-        told.extend(rest);
-        if let (End::Failpoint(name, _), false) = (&end, told.last().is_some_and(|line| line == "end")) {
+        let (told, has_ended, journal) = match self.victim {
+            Some(test) => run_victim(&Start::new(test, real.path(), seed).ending_at(point.clone()).watched(), &end),
+            None => smtp::run(real.path(), &end, point.as_deref()),
+        };
+        if let (End::Failpoint(name, _), true) = (&end, has_ended) {
             tally.lock().unwrap().points.insert(name);
         }
         let ended = point.unwrap_or_else(|| format!("kill after {}", told.len()));
-        self.look(seed, real.path(), &told, &format!("{ended}, the machine went on"), tally);
-        self.cut(seed, &journal, &ended, tally);
+        self.look(&format!("seed {seed}, {ended}, the machine went on"), tally, || {
+            (self.check)(real.path(), seed, &told)
+        });
+        self.cut(seed, &journal, (&ended, &told), tally);
+        if self.victim.is_none() {
+            let how = format!("seed {seed}, {ended}, sent again");
+            self.look(&how, tally, || smtp::check_repeats(real.path(), &told).map(|()| 0));
+        }
     }
 
     /// Power cuts at the end and on the way.
-    fn cut(&self, seed: u64, journal: &Journal, ended: &str, tally: &Mutex<Tally>) {
+    fn cut(&self, seed: u64, journal: &Journal, (ended, told): (&str, &[String]), tally: &Mutex<Tally>) {
         let Some(begun) = journal.begun() else { return };
         let (mut dice, all) = (Dice::new(seed ^ 0x5eed), journal.events.len());
-        let mut cuts: Vec<(usize, Survival)> = (0..if victim::is_short() { 1 } else { CUTS })
-            .map(|_| (moment(journal, begun, &mut dice), survival(&mut dice)))
-            .collect();
+        let on_the_way = if victim::is_short() { usize::from(seed % 3 == 0) } else { CUTS };
+        let mut cuts: Vec<(usize, Survival)> =
+            (0..on_the_way).map(|_| (moment(journal, begun, &mut dice), survival(&mut dice))).collect();
         cuts.sort_by_key(|(events, _)| *events);
-        let at_the_end = [Survival::Nothing, Survival::Ordered(dice.next())];
-        let at_the_end = at_the_end.into_iter().take(if victim::is_short() { 1 } else { 2 });
+        let at_the_end = [Survival::Nothing, Survival::Scattered(dice.next()), Survival::Ordered(dice.next())];
+        let at_the_end = at_the_end.into_iter().take(if victim::is_short() { 1 } else { 3 });
         cuts.extend(at_the_end.map(|survival| (all, survival)));
         let mut disk = Disk::new(journal);
         for (events, survival) in cuts {
             disk.advance(events);
             let image = folder();
             disk.cut(survival, image.path());
-            let how = format!("{ended}, power cut after {events} of {all} events, {survival:?} survives");
-            self.look(seed, image.path(), &journal.told_before(events), &how, tally);
+            let how = format!("seed {seed}, {ended}, power cut after {events} of {all} events, {survival:?} survives");
+            let told = if events == all { told.to_vec() } else { journal.told_before(events) };
+            self.look(&how, tally, || (self.check)(image.path(), seed, &told));
         }
     }
 
-    fn look(&self, seed: u64, folder: &Path, told: &[String], how: &str, tally: &Mutex<Tally>) {
-        let checked = catch_unwind(AssertUnwindSafe(|| (self.check)(folder, seed, told)));
+    fn look(&self, how: &str, tally: &Mutex<Tally>, check: impl FnOnce() -> Result<u64, Fault>) {
+        let checked = catch_unwind(AssertUnwindSafe(check));
         let checked = checked.unwrap_or_else(|panic| Err(Fault::Half(words(&*panic))));
         let mut tally = tally.lock().unwrap();
         tally.images += 1;
@@ -153,9 +161,23 @@ impl Scenario {
         };
         *count += 1;
         if tally.faults.len() < FAULTS_SHOWN {
-            tally.faults.push(format!("{} seed {seed}, {how}: {fault}", self.name));
+            tally.faults.push(format!("{}: {how}: {fault}", self.name));
         }
     }
+}
+
+/// Runs a victim to its end; returns what it told, whether something ended it, and what it did.
+fn run_victim(start: &Start<'_>, end: &End) -> (Vec<String>, bool, Journal) {
+    let mut victim = Victim::start(start);
+    let mut told = Vec::new();
+    if let End::Kill(after) = end {
+        told.extend((0..*after).map_while(|_| victim.told()));
+        victim.kill();
+    }
+    let (rest, journal) = victim.rest_with_journal();
+    told.extend(rest);
+    let has_ended = told.last().is_none_or(|line| line != "end");
+    (told, has_ended, journal)
 }
 
 /// A moment on the way: mostly just before or after something became durable, was named or was told.
@@ -172,7 +194,11 @@ fn moment(journal: &Journal, begun: usize, dice: &mut Dice) -> usize {
 }
 
 fn survival(dice: &mut Dice) -> Survival {
-    if dice.up_to(1) == 0 { Survival::Nothing } else { Survival::Ordered(dice.next()) }
+    match dice.up_to(3) {
+        0 | 1 => Survival::Nothing,
+        2 => Survival::Ordered(dice.next()),
+        _ => Survival::Scattered(dice.next()),
+    }
 }
 
 /// What a panic says.

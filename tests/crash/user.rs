@@ -27,7 +27,7 @@ use std::{
 /// Mostly what a mail client does.
 pub const CLIENT: Scenario = Scenario {
     name: "client",
-    victim: "crash::user::client_until_the_end",
+    victim: Some("crash::user::client_until_the_end"),
     failpoints: &[
         "append.after_stage",
         "stage.before",
@@ -55,7 +55,7 @@ pub const CLIENT: Scenario = Scenario {
 /// Mostly what the store does beside: packs, segments, locations.
 pub const UPKEEP: Scenario = Scenario {
     name: "upkeep",
-    victim: "crash::user::upkeep_until_the_end",
+    victim: Some("crash::user::upkeep_until_the_end"),
     failpoints: &[
         "pack.gathered",
         "pack.written",
@@ -84,7 +84,7 @@ pub const UPKEEP: Scenario = Scenario {
 /// Contents that lose their last reference, and sweeps while hours go by.
 pub const SWEEP: Scenario = Scenario {
     name: "sweep",
-    victim: "crash::user::sweep_until_the_end",
+    victim: Some("crash::user::sweep_until_the_end"),
     failpoints: &[
         "sweep.closed",
         "sweep.marked",

@@ -172,6 +172,11 @@ pub fn tell(text: &str) {
     write!(stdout, "\n- {text}.\n").and_then(|()| stdout.flush()).unwrap();
 }
 
+/// The file whose presence means that the victim's disk has space again.
+pub fn freed() -> PathBuf {
+    std::env::var_os("POSTERN_SHIM_FREED").unwrap_or_default().into()
+}
+
 /// Folder and seed of the victim, where this process is one.
 pub fn victim() -> Option<(PathBuf, u64)> {
     Some((std::env::var_os(FOLDER)?.into(), std::env::var(SEED).ok()?.parse().ok()?))

@@ -48,9 +48,15 @@ impl Smtp {
     /// One transaction. The answer is that to the end of data, or the first refusal before it. An error
     /// means that the connection broke: the message may or may not have been taken.
     pub fn deliver(&mut self, reverse_path: &str, forward_path: &str, raw: &[u8]) -> io::Result<String> {
-        self.0.send(format!("MAIL FROM:<{reverse_path}>\r\nRCPT TO:<{forward_path}>\r\nDATA\r\n").as_bytes())?;
-        let replies = [self.reply()?, self.reply()?, self.reply()?];
-        if !replies[2].starts_with("354") {
+        self.deliver_to(reverse_path, &[forward_path], raw)
+    }
+
+    /// The same with several recipients.
+    pub fn deliver_to(&mut self, reverse_path: &str, forward_paths: &[&str], raw: &[u8]) -> io::Result<String> {
+        let to: String = forward_paths.iter().map(|path| format!("RCPT TO:<{path}>\r\n")).collect();
+        self.0.send(format!("MAIL FROM:<{reverse_path}>\r\n{to}DATA\r\n").as_bytes())?;
+        let replies = (0..forward_paths.len() + 2).map(|_| self.reply()).collect::<io::Result<Vec<String>>>()?;
+        if !replies.last().is_some_and(|reply| reply.starts_with("354")) {
             self.0.send(b"RSET\r\n")?;
             self.reply()?;
             return Ok(replies.into_iter().find(|reply| reply.starts_with(['4', '5'])).unwrap_or_default());

@@ -14,13 +14,17 @@
 //! its successor in the same batch or has no reader any more, so that an engine may remove it later than it puts the
 //! rest, and a content is looked for in every database. What concerns two partitions goes through `Outbox`.
 //!
-//! What can go wrong: [`StoreError::Limit`] where a batch is beyond that, and nothing was written; [`StoreError::Full`] where the disk has no room, [`StoreError::Damaged`] where a checksum
+//! After a power cut the end of the log may be torn in any way, and is dropped; `log` tells that from damage.
+//!
+//! What can go wrong: [`StoreError::Limit`] where a batch is beyond that, and nothing was written;
+//! [`StoreError::Full`] where the disk has no room, [`StoreError::Damaged`] where a checksum
 //! does not hold, [`StoreError::Failed`] for the rest; after a failed flush RocksDB itself refuses further writes.
 
 mod batch;
 #[cfg(test)]
 mod conformance;
 mod engine;
+mod log;
 mod memory;
 mod rocks;
 

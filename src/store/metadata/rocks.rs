@@ -4,6 +4,7 @@ use super::{
     Durability, Table,
     batch::Write,
     engine::{Backend, KeyRange, Reader, Visit},
+    log,
 };
 use crate::store::StoreError;
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
     ErrorKind, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
-use std::{ops::Bound, path::Path, sync::Arc};
+use std::{fs, ops::Bound, path::Path, sync::Arc};
 
 /// Octets of writes gathered in memory over all tables before they are flushed.
 const WRITE_BUFFER_OCTETS: usize = 64 * 1024 * 1024;
@@ -28,13 +29,27 @@ pub(super) struct Rocks {
 }
 
 impl Rocks {
-    /// Opens the database in `path`, or makes it. A torn record at the end of the log (a crash while it was written,
-    /// so nobody was told that it is durable) is dropped; damage before the end is an error.
+    /// Opens the database in `path`, or makes it. What a power cut tore of the log's end (so nobody was told that it
+    /// is durable) is dropped; other damage is an error.
     pub(super) fn open(path: &Path, cache_octets: usize) -> Result<Self, StoreError> {
+        check_begun(path)?;
+        let opened = Self::open_with(path, cache_octets, DBRecoveryMode::TolerateCorruptedTailRecords);
+        match opened {
+            Err(error) if error.kind() == ErrorKind::Corruption && log::is_torn_by_power_cut(path).unwrap_or(false) => {
+                tracing::warn!(
+                    "the write-ahead log ends in a hole, as after a power cut; what is behind it is dropped"
+                );
+                Self::open_with(path, cache_octets, DBRecoveryMode::PointInTime).map_err(|error| opening(&error))
+            }
+            opened => opened.map_err(|error| opening(&error)),
+        }
+    }
+
+    fn open_with(path: &Path, cache_octets: usize, recovery: DBRecoveryMode) -> Result<Self, rocksdb::Error> {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
-        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_wal_recovery_mode(recovery);
         options.set_db_write_buffer_size(WRITE_BUFFER_OCTETS);
         options.set_max_total_wal_size(LOG_OCTETS_MAX);
         options.set_max_open_files(OPEN_FILES_MAX);
@@ -46,8 +61,7 @@ impl Rocks {
         options.set_allow_concurrent_memtable_write(false);
         let cache = Cache::new_lru_cache(cache_octets);
         let tables = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
-        let db = DB::open_cf_descriptors(&options, path, tables).map_err(|error| opening(&error))?;
-        Ok(Self { db })
+        DB::open_cf_descriptors(&options, path, tables).map(|db| Self { db })
     }
 
     fn table(&self, table: Table) -> Arc<BoundColumnFamily<'_>> {
@@ -87,6 +101,9 @@ impl Backend for Rocks {
 
     fn commit(&self, writes: Vec<Write>, durability: Durability) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
+        if durability == Durability::Synced {
+            batch.put_log_data(log::SYNCED);
+        }
         for write in writes {
             match write {
                 Write::Put(table, key, value) => batch.put_cf(&self.table(table), key, value),
@@ -98,6 +115,20 @@ impl Backend for Rocks {
         options.set_sync(durability == Durability::Synced);
         self.db.write_opt(batch, &options).map_err(|error| failure(&error))
     }
+}
+
+/// RocksDB begins anew where the file that names its state is gone, and removes what was there.
+fn check_begun(path: &Path) -> Result<(), StoreError> {
+    // A folder that cannot be read is not there yet, or is told of on opening.
+    let Ok(entries) = fs::read_dir(path) else { return Ok(()) };
+    let holds_data = |entry: fs::DirEntry| {
+        let is_data = entry.path().extension().is_some_and(|extension| extension == "sst" || extension == "log");
+        is_data && entry.metadata().is_ok_and(|metadata| metadata.len() > 0)
+    };
+    if entries.filter_map(Result::ok).any(holds_data) && !path.join("CURRENT").exists() {
+        return Err(StoreError::Damaged(format!("{} is missing", path.join("CURRENT").display())));
+    }
+    Ok(())
 }
 
 /// All tables as they were at one moment.

@@ -1,5 +1,7 @@
 //! Recovery as an administrator sees it: the doctor, export past damage, stores whose metadata is gone.
 
+mod stores;
+
 use crate::support::{
     archive,
     server::{Server, postern, prepared, succeed},

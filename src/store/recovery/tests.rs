@@ -377,3 +377,51 @@ fn what_is_not_derived_is_saved_as_far_as_it_can_be() {
 fn truncate(_: &mut Random, value: &[u8]) -> Option<Vec<u8>> {
     Some(value[..value.len().min(1)].to_vec())
 }
+
+/// P13: nothing is guessed about a format that another release has made.
+#[test]
+fn a_store_of_another_format_is_refused() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        close(open(folder.path()).await).await;
+        let store = Store::open_idle(settings(folder.path()), clock()).await.unwrap();
+        let mut identity = store.inner.engine.get(Table::System, "identity").unwrap().unwrap().to_vec();
+        identity[0] += 1;
+        let mut batch = Batch::of(Domain::Installation);
+        batch.put(Table::System, "identity", &identity);
+        store.inner.engine.commit(batch, Durability::Synced).unwrap();
+        close(store).await;
+        for refused in [
+            Store::open(settings(folder.path()), clock()).await.err(),
+            Store::open_idle(settings(folder.path()), clock()).await.err(),
+        ] {
+            let told = refused.expect("it does not open").to_string();
+            assert!(told.contains("the store has format 2; this release reads 1"), "{told}");
+        }
+    });
+}
+
+/// What is left of a damaged mailbox can be taken out of it, and the rest is named.
+#[test]
+fn mail_is_taken_out_past_damage() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        fill(folder.path()).await;
+        let is_flags_of_inbox: IsMeant = |key| key.ends_with(b"v") && behind_account(key)[..8] == 1_u64.to_be_bytes();
+        assert!(spoil(folder.path(), Table::Row, is_flags_of_inbox, delete, &mut Random(1)).await > 0);
+        let store = Store::open_idle(settings(folder.path()), clock()).await.unwrap();
+        for account in store.account_ids().unwrap() {
+            let inbox = store.mailbox(account, "INBOX").unwrap().id;
+            let archive = store.mailbox(account, "Archive/2025").unwrap().id;
+            assert!(store.snapshot(account, inbox).is_err());
+            let salvaged = store.salvage(account, inbox).unwrap();
+            assert_eq!((salvaged.rows.len(), salvaged.damage.len()), (0, 1));
+            let whole = store.snapshot(account, archive).unwrap();
+            let salvaged = store.salvage(account, archive).unwrap();
+            assert_eq!(salvaged.rows, whole.rows().map(|row| (row, whole.flags(&row))).collect::<Vec<_>>());
+            assert!(salvaged.damage.is_empty() && !salvaged.rows.is_empty());
+            assert_eq!(store.salvage_names(account).unwrap().len(), store.mailboxes(account).unwrap().len());
+        }
+        close(store).await;
+    });
+}

@@ -9,14 +9,16 @@ use super::{
     disk::{Disk, Survival},
     doctor::check_derived,
     scenario::Fault,
+    smtp,
     victim::{Faults, Start, Victim, folder, freed, is_short, seeds, tell, victim},
 };
 use crate::store::{block_on, contents, inbox, letter, message, open, reopen, target};
+use crate::support::server::Server;
 use postern::{
     clock::Clock,
     store::{Settings, Store, StoreError},
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 const LETTERS: u64 = 36;
 
@@ -125,6 +127,51 @@ fn a_full_disk_refuses_whole_messages_and_goes_on_when_there_is_space() {
     }
     println!("full disk: {seeds} seeds, {refused} refused something, {stored} stored, {reopened} opened again");
     assert!(refused > 0 && reopened == 0, "{refused} refused something, {reopened} had to be opened again");
+}
+
+/// A small file system in memory, gone with this.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// What the store leaves free, the log as RocksDB allocates it, and some more.
+    const MEGABYTES: usize = 448;
+
+    /// `None` where this process may not mount one.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={}m", Self::MEGABYTES);
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder.path()).output();
+        mount.is_ok_and(|mount| mount.status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that was killed may take a moment to leave it.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_is_told_to_senders_before_anything_is_written() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not run: only root may mount the small disk that this test fills");
+        return;
+    };
+    let (data, ballast) = (disk.0.path().join("data"), disk.0.path().join("ballast"));
+    smtp::prepare(&data, 0);
+    let server = Server::start(&data, smtp::SETTINGS);
+    assert!(smtp::deliver(server.smtp, 1).starts_with("250"));
+    std::fs::write(&ballast, vec![0; 200 << 20]).unwrap();
+    for number in [2, 3] {
+        let reply = smtp::deliver(server.smtp, number);
+        assert!(reply.starts_with("452 4.3.1"), "{reply}");
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    let reply = smtp::deliver(server.smtp, 3);
+    assert!(reply.starts_with("250"), "{reply}");
+    server.kill();
+    smtp::check_only(&data, &[1, 3]).unwrap();
 }
 
 /// Appends until something fails, and then tries more.

@@ -130,7 +130,7 @@ impl Scenario {
     fn cut(&self, seed: u64, journal: &Journal, (ended, told): (&str, &[String]), tally: &Mutex<Tally>) {
         let Some(begun) = journal.begun() else { return };
         let (mut dice, all) = (Dice::new(seed ^ 0x5eed), journal.events.len());
-        let on_the_way = if victim::is_short() { usize::from(seed % 3 == 0) } else { CUTS };
+        let on_the_way = if victim::is_short() { usize::from(seed.is_multiple_of(3)) } else { CUTS };
         let mut cuts: Vec<(usize, Survival)> =
             (0..on_the_way).map(|_| (moment(journal, begun, &mut dice), survival(&mut dice))).collect();
         cuts.sort_by_key(|(events, _)| *events);

@@ -41,8 +41,11 @@ fn compile(folder: &Path, library: &Path) {
     unfinished.persist(library).unwrap();
 }
 
-/// What the small victim does, each with a folder of its own.
-const DEEDS: &[(&str, fn(&Path))] = &[
+/// What a small victim does to its folder.
+type Deed = fn(&Path);
+
+/// Each with a folder of its own.
+const DEEDS: &[(&str, Deed)] = &[
     ("nothing synced", |folder| drop(write(folder))),
     ("file synced", |folder| write(folder).sync_all().unwrap()),
     ("folder synced", |folder| {

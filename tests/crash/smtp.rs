@@ -49,7 +49,8 @@ const USERS: [&str; 4] = ["ann", "bob", "cid", "dan"];
 const MESSAGES: u64 = 36;
 const SESSIONS: usize = 3;
 /// Nothing is refused for its content, and no name server is asked outside this machine.
-const SETTINGS: &[&str] = &["spam.reject=1.0", "dns.servers=[\"127.0.0.1:9\"]", "dns.timeout_ms=100", "dns.attempts=1"];
+pub const SETTINGS: &[&str] =
+    &["spam.reject=1.0", "dns.servers=[\"127.0.0.1:9\"]", "dns.timeout_ms=100", "dns.attempts=1"];
 
 fn raw(number: u64) -> Vec<u8> {
     letter(number, [60, 7000, 200, 300_000][number as usize % 4])
@@ -61,7 +62,7 @@ fn recipients(number: u64) -> Vec<String> {
 }
 
 /// A data folder with the accounts: made once, copied for each seed.
-fn prepare(folder: &Path, _seed: u64) {
+pub fn prepare(folder: &Path, _seed: u64) {
     static TEMPLATE: OnceLock<BTreeMap<String, Option<Vec<u8>>>> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
         let (_folder, data) = prepared(&USERS);
@@ -120,6 +121,19 @@ fn send(
         }
     });
     acknowledged.into_inner().unwrap()
+}
+
+/// The reply to one message.
+pub fn deliver(smtp: std::net::SocketAddr, number: u64) -> String {
+    let to = recipients(number);
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    Smtp::open(smtp).unwrap().deliver_to("sender@example.net", &to, &raw(number)).unwrap()
+}
+
+/// Which messages a store shows: those of `numbers` that are there once for all, and no other in part.
+pub fn check_only(data: &Path, numbers: &[u64]) -> Result<(), Fault> {
+    let told: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    check(&data.join("store"), 0, &told).map(drop)
 }
 
 /// Sends again what nobody was told to be taken; each message is there once for all afterwards.

@@ -55,7 +55,7 @@ fn prepare(folder: &Path) {
 fn full_disk_until_the_end() {
     let Some((folder, _)) = victim() else { return };
     block_on(async {
-        let mut store = open(&folder).await;
+        let mut store = open_full(&folder).await;
         for number in 0..LETTERS {
             let mut tries = 0;
             while let Err(error) = append(&store, number).await {
@@ -74,6 +74,19 @@ fn full_disk_until_the_end() {
         store.close().await;
         tell("end");
     });
+}
+
+/// Opens the store, with space freed first where opening needs some.
+async fn open_full(folder: &Path) -> Store {
+    let settings = || Settings { partitions: 4, cache_octets: 8 * 1024 * 1024, ..Settings::at(folder) };
+    match Store::open(settings(), Clock::real()).await {
+        Err(error) => {
+            tell(&format!("refused to open: {error}"));
+            std::fs::write(freed(), b"").unwrap();
+            Store::open(settings(), Clock::real()).await.unwrap()
+        }
+        Ok(store) => store,
+    }
 }
 
 /// Tries after space was freed, a tenth of a second apart, before the store is given up.

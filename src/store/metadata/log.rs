@@ -1,13 +1,15 @@
 //! RocksDB's write-ahead log, read for one question: does damage in it come from a power cut?
 //!
 //! Octets that no fsync covers may reach the disk in any order, so a cut can leave a hole in front of whole records.
-//! RocksDB takes that for damage and does not open. What tells the two apart: a commit begins only when the one
-//! before it is on stable storage. Behind a hole that a power cut left there is at most one synced commit, the one that
-//! was under way; with two of them behind it, the damaged part was durable once, and somebody was told so.
+//! RocksDB takes that for damage and does not open. What tells the two apart: a synced commit ends when it and all
+//! before it are on stable storage, and the next begins after that. So from a hole on that a power cut left there is at
+//! most one synced commit, the one that was under way, with the hole in it or behind it; with two of them, the damaged
+//! part was durable once, and somebody was told so.
 //!
-//! The records of synced commits begin with [`SYNCED`]. A damaged log is never written, and what cannot be read is
-//! taken for damage.
+//! The records of synced commits begin with [`SYNCED`]. A damaged log is never written. Where the head of a record is
+//! damaged, the marks behind it in the block count.
 
+use memchr::memmem;
 use std::{
     fs,
     io::{self, Read},
@@ -23,8 +25,8 @@ const BLOCK: usize = 32 * 1024;
 const HEAD: usize = 7;
 /// Octets before a batch's first entry: sequence number and count.
 const BATCH_HEAD: usize = 12;
-/// The tag of an entry that only the log has, and its length.
-const LOG_DATA: u8 = 3;
+/// The mark as the log has it: tag of an entry that only the log has, length, octets.
+const MARK: &[u8] = b"\x03\x0epostern synced";
 
 /// Whether the logs in `folder` are damaged, and only where no synced commit can have been durable.
 pub(super) fn is_torn_by_power_cut(folder: &Path) -> io::Result<bool> {
@@ -43,14 +45,14 @@ pub(super) fn is_torn_by_power_cut(folder: &Path) -> io::Result<bool> {
         // A record that goes on behind the end of its file was cut there.
         scan.record = Record::None;
     }
-    Ok(scan.is_damaged && scan.synced_behind <= 1)
+    Ok(scan.is_damaged && scan.synced <= 1)
 }
 
 #[derive(Default)]
 struct Scan {
     is_damaged: bool,
-    /// Whole records of synced commits behind the first damage.
-    synced_behind: u32,
+    /// Records of synced commits from the first damage on, a damaged one included.
+    synced: usize,
     record: Record,
 }
 
@@ -69,21 +71,23 @@ impl Scan {
         let mut rest = block;
         while rest.len() > HEAD {
             let Some(fragment) = Fragment::read(rest) else {
-                // A head of zeros, or a length that cannot be: the rest of the block tells nothing.
-                self.damage();
+                // A head of zeros, or a length that cannot be: where the next record begins is not known.
+                self.damage(memmem::find_iter(rest, MARK).count());
                 return;
             };
             if fragment.is_whole {
                 self.fragment(&fragment)
             } else {
-                self.damage()
+                self.damage(fragment.is_synced().into());
             }
             rest = rest.get(HEAD + fragment.payload.len()..).unwrap_or_default();
         }
     }
 
-    fn damage(&mut self) {
+    /// Takes note of damage that so many marks are seen in.
+    fn damage(&mut self, marks: usize) {
         self.is_damaged = true;
+        self.synced += marks + usize::from(self.record == Record::Synced);
         self.record = Record::None;
     }
 
@@ -91,13 +95,13 @@ impl Scan {
         let begun = if fragment.is_synced() { Record::Synced } else { Record::Plain };
         match fragment.part {
             Part::Full => {
-                self.synced_behind += u32::from(self.is_damaged && begun == Record::Synced);
+                self.synced += usize::from(self.is_damaged && begun == Record::Synced);
                 self.record = Record::None;
             }
             Part::First => self.record = begun,
             Part::Middle => {}
             Part::Last => {
-                self.synced_behind += u32::from(self.is_damaged && self.record == Record::Synced);
+                self.synced += usize::from(self.is_damaged && self.record == Record::Synced);
                 self.record = Record::None;
             }
         }
@@ -136,8 +140,7 @@ impl<'a> Fragment<'a> {
     }
 
     fn is_synced(&self) -> bool {
-        let entry = self.payload.get(BATCH_HEAD..).and_then(|entries| entries.strip_prefix(&[LOG_DATA]));
-        entry.and_then(<[u8]>::split_first).is_some_and(|(_, data)| data.starts_with(SYNCED))
+        self.payload.get(BATCH_HEAD..).is_some_and(|entries| entries.starts_with(MARK))
     }
 }
 
@@ -166,13 +169,14 @@ mod tests {
         Engine::open(&MetadataAt::Folder, folder, 1 << 20)
     }
 
-    /// Commits so many values, a block's third each; returns the log's octets.
-    fn filled(folder: &Path, commits: u8) -> (PathBuf, Vec<u8>) {
+    /// Commits so many values, a block's third each, all synced but those in `buffered`; returns the log's octets.
+    fn filled(folder: &Path, commits: u8, buffered: &[u8]) -> (PathBuf, Vec<u8>) {
         let engine = open(folder).unwrap();
         for number in 0..commits {
+            let durability = if buffered.contains(&number) { Durability::Buffered } else { Durability::Synced };
             let mut batch = Batch::of(Domain::Installation);
             batch.put(Table::System, [number], [number; VALUE]);
-            engine.commit(batch, Durability::Synced).unwrap();
+            engine.commit(batch, durability).unwrap();
         }
         drop(engine);
         let logs = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -198,16 +202,25 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_before_the_last_commit_is_a_power_cut_and_one_before_others_is_damage() {
-        for (lost, kept) in [(9, Some(9)), (8, Some(8)), (7, None), (1, None)] {
+    fn a_hole_that_nothing_durable_has_been_behind_is_a_power_cut_and_any_other_is_damage() {
+        for (lost, buffered, kept) in [
+            (9, &[][..], Some(9)),
+            (9, &[8, 9], Some(9)),
+            (8, &[8], Some(8)),
+            (7, &[7, 8], Some(7)),
+            (8, &[], None),
+            (7, &[7], None),
+            (7, &[9], None),
+            (1, &[], None),
+        ] {
             let folder = tempfile::tempdir().unwrap();
-            let (log, mut octets) = filled(folder.path(), 10);
+            let (log, mut octets) = filled(folder.path(), 10, buffered);
             let at = octets.windows(64).position(|window| window == [lost; 64]).unwrap() + 1000;
             octets[at..at + 512].fill(0);
             fs::write(log, octets).unwrap();
             match kept {
-                Some(kept) => assert_eq!(values(&open(folder.path()).unwrap()), kept, "{lost}"),
-                None => assert!(matches!(open(folder.path()), Err(StoreError::Damaged(_))), "{lost}"),
+                Some(kept) => assert_eq!(values(&open(folder.path()).unwrap()), kept, "{lost} {buffered:?}"),
+                None => assert!(matches!(open(folder.path()), Err(StoreError::Damaged(_))), "{lost} {buffered:?}"),
             }
         }
     }
@@ -215,14 +228,14 @@ mod tests {
     #[test]
     fn a_log_without_damage_is_not_torn() {
         let folder = tempfile::tempdir().unwrap();
-        filled(folder.path(), 3);
+        filled(folder.path(), 3, &[]);
         assert!(!is_torn_by_power_cut(folder.path()).unwrap());
     }
 
     #[test]
     fn a_database_whose_current_file_is_gone_is_not_begun_again() {
         let folder = tempfile::tempdir().unwrap();
-        filled(folder.path(), 3);
+        filled(folder.path(), 3, &[]);
         fs::remove_file(folder.path().join("CURRENT")).unwrap();
         assert!(matches!(open(folder.path()), Err(StoreError::Damaged(_))));
     }

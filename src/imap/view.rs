@@ -114,12 +114,14 @@ impl View {
         items: impl Iterator<Item = T>,
         uid: impl Fn(&T) -> Uid,
     ) -> impl Iterator<Item = (SequenceNumber, T)> {
-        let mut places = self.range(range).iter().zip(range.start..).peekable();
+        let (mut left, mut index) = (self.range(range), range.start);
         items.filter_map(move |item| {
             let wanted = uid(&item);
-            while places.next_if(|(uid, _)| **uid < wanted).is_some() {}
-            let (_, index) = places.next_if(|(uid, _)| **uid == wanted)?;
-            Some((SequenceNumber::of_index(index), item))
+            let before = count_before(left, wanted);
+            (left, index) = (left.get(before..).unwrap_or_default(), index + before);
+            let (_, after) = left.split_first().filter(|(first, _)| **first == wanted)?;
+            (left, index) = (after, index + 1);
+            Some((SequenceNumber::of_index(index - 1), item))
         })
     }
 
@@ -236,6 +238,17 @@ impl View {
     }
 }
 
+/// How many of `uids`, which rise, are below one: found by doubling steps, so that few of many cost little, and neighbours
+/// nothing.
+fn count_before(uids: &[Uid], wanted: Uid) -> usize {
+    let is_before = |at: usize| uids.get(at).is_some_and(|uid| *uid < wanted);
+    let mut step = 0;
+    while is_before(step) {
+        step = 2 * step + 1;
+    }
+    uids.get(..step.min(uids.len())).unwrap_or_default().partition_point(|uid| *uid < wanted)
+}
+
 /// Ranges in any order, which may overlap, as a selection.
 fn selection(ranges: Vec<Range<usize>>) -> Selection {
     let ranges = merged(ranges.into_iter().map(|range| (range.start, range.end)).collect(), Some);
@@ -321,6 +334,16 @@ mod tests {
         let numbered: Vec<_> =
             view.numbered(&(1..4), items.into_iter(), |uid| *uid).map(|(number, _)| number.get()).collect();
         assert_eq!(numbered, [2, 4]);
+    }
+
+    #[test]
+    fn few_of_many_are_counted_by_steps() {
+        let uids: Vec<Uid> = (1..1000).filter_map(|half| Uid::new(2 * half)).collect();
+        for wanted in 1..2010 {
+            let wanted = Uid::new(wanted).unwrap();
+            assert_eq!(count_before(&uids, wanted), uids.iter().filter(|uid| **uid < wanted).count(), "{wanted}");
+        }
+        assert_eq!(count_before(&[], Uid::FIRST), 0);
     }
 
     #[test]

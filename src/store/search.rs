@@ -105,7 +105,7 @@ impl Store {
         super::off_the_reactor(move || {
             let hits = snapshots.iter().flat_map(|(mailbox, snapshot)| {
                 let condition = Condition::of(&key, snapshot, &texts, now);
-                let rows: Vec<Row> = snapshot.rows().filter(|row| condition.holds(row)).collect();
+                let rows: Vec<Row> = condition.candidates(snapshot).filter(|row| condition.holds(row)).collect();
                 rows.into_iter().map(|row| Hit {
                     mailbox: *mailbox,
                     uid: row.uid,
@@ -155,6 +155,20 @@ impl SearchKey {
     }
 }
 
+/// Ranges in rising order, each UID in one of them at most: a client may name a hundred thousand.
+fn rising(ranges: &[(Uid, Uid)]) -> Vec<(Uid, Uid)> {
+    let mut sorted: Vec<(Uid, Uid)> = ranges.iter().filter(|(start, end)| start <= end).copied().collect();
+    sorted.sort_unstable();
+    let mut joined: Vec<(Uid, Uid)> = Vec::with_capacity(sorted.len());
+    for (start, end) in sorted {
+        match joined.last_mut() {
+            Some((_, last)) if start <= *last => *last = end.max(*last),
+            _ => joined.push((start, end)),
+        }
+    }
+    joined
+}
+
 /// A key made ready for the rows of one snapshot.
 enum Condition<'a> {
     All,
@@ -162,7 +176,8 @@ enum Condition<'a> {
     And(Vec<Condition<'a>>),
     Or(Box<Condition<'a>>, Box<Condition<'a>>),
     Not(Box<Condition<'a>>),
-    Uids(&'a [(Uid, Uid)]),
+    /// Ranges that rise and do not overlap.
+    Uids(Vec<(Uid, Uid)>),
     System(SystemFlags),
     Keyword(u64),
     Octets(std::ops::RangeInclusive<u64>),
@@ -181,7 +196,7 @@ impl<'a> Condition<'a> {
             SearchKey::And(keys) => Self::And(keys.iter().map(of).collect()),
             SearchKey::Or(one, other) => Self::Or(Box::new(of(one)), Box::new(of(other))),
             SearchKey::Not(key) => Self::Not(Box::new(of(key))),
-            SearchKey::Uids(ranges) => Self::Uids(ranges),
+            SearchKey::Uids(ranges) => Self::Uids(rising(ranges)),
             SearchKey::Flag(flag) => match (SystemFlags::of(flag), snapshot.keyword_bit(flag)) {
                 (Some(system), _) => Self::System(system),
                 (None, Some(bit)) => Self::Keyword(bit),
@@ -205,6 +220,27 @@ impl<'a> Condition<'a> {
         }
     }
 
+    /// The rows that it can hold for: all of them, or those that it names by UID.
+    fn candidates<'s>(&self, snapshot: &'s Snapshot) -> Box<dyn Iterator<Item = Row> + 's> {
+        match self.uids() {
+            Some(ranges) => {
+                let ranges = ranges.to_vec().into_iter();
+                Box::new(ranges.flat_map(|(start, end)| snapshot.rows_between(start, end)))
+            }
+            None => Box::new(snapshot.rows()),
+        }
+    }
+
+    /// UIDs beside which it never holds.
+    fn uids(&self) -> Option<&[(Uid, Uid)]> {
+        match self {
+            Self::None => Some(&[]),
+            Self::Uids(ranges) => Some(ranges),
+            Self::And(conditions) => conditions.iter().find_map(Self::uids),
+            _ => None,
+        }
+    }
+
     fn holds(&self, row: &Row) -> bool {
         match self {
             Self::All => true,
@@ -212,7 +248,10 @@ impl<'a> Condition<'a> {
             Self::And(conditions) => conditions.iter().all(|condition| condition.holds(row)),
             Self::Or(one, other) => one.holds(row) || other.holds(row),
             Self::Not(condition) => !condition.holds(row),
-            Self::Uids(ranges) => ranges.iter().any(|(start, end)| (*start..=*end).contains(&row.uid)),
+            Self::Uids(ranges) => {
+                let at = ranges.partition_point(|(_, end)| *end < row.uid);
+                ranges.get(at).is_some_and(|(start, _)| *start <= row.uid)
+            }
             Self::System(flags) => row.flags.contains(*flags),
             Self::Keyword(bit) => row.keywords & bit != 0,
             Self::Octets(range) => range.contains(&row.octets),
@@ -221,6 +260,26 @@ impl<'a> Condition<'a> {
             Self::InternalSeconds(range) => range.contains(&row.internal_seconds),
             Self::ModSeq(modseq) => row.modseq >= *modseq,
             Self::Numbers(numbers) => numbers.contains(row.number.get()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_rise_and_do_not_overlap() {
+        let ranges = |ranges: &[(u32, u32)]| {
+            ranges.iter().map(|(start, end)| (Uid::new(*start).unwrap(), Uid::new(*end).unwrap())).collect::<Vec<_>>()
+        };
+        for (given, joined) in [
+            (&[(5, 9), (1, 2)][..], &[(1, 2), (5, 9)][..]),
+            (&[(1, 9), (2, 3), (9, 12)], &[(1, 12)]),
+            (&[(3, 2), (4, 4), (4, 4)], &[(4, 4)]),
+            (&[], &[]),
+        ] {
+            assert_eq!(rising(&ranges(given)), ranges(joined));
         }
     }
 }

@@ -87,6 +87,24 @@ impl Connection {
         }
     }
 
+    /// Sends a command and reads its answer without looking at it. For answers without literals that look like tags.
+    pub async fn drain(&mut self, command: &str) {
+        self.tag += 1;
+        let tag = format!("b{} ", self.tag);
+        self.send(format!("{tag}{command}\r\n").as_bytes()).await;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = self.stream.read_until(b'\n', &mut line).await.expect("the server answers");
+            assert!(read > 0, "the server closed the connection");
+            if line.starts_with(tag.as_bytes()) {
+                let result = String::from_utf8_lossy(&line[tag.len()..]).into_owned();
+                assert!(result.starts_with("OK"), "{}: {result}", command.get(..80).unwrap_or(command));
+                return;
+            }
+        }
+    }
+
     /// Enters IDLE.
     pub async fn idle(&mut self) {
         self.send(b"idle IDLE\r\n").await;

@@ -40,7 +40,7 @@ pub fn start(_plan: &Plan) -> Result<Server, String> {
         tempfile::Builder::new().prefix("postern-peers").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
     let root = folder.path().to_owned();
     let (smtp, imap, lmtp) = (free_address(), free_address(), free_address());
-    write_dovecot(&root, imap, lmtp).map_err(|error| error.to_string())?;
+    write_dovecot(&root, imap, lmtp, "sdbox").map_err(|error| error.to_string())?;
     write_postfix(&root, smtp, lmtp).map_err(|error| error.to_string())?;
     let running = Running { folder };
     if !quiet(Command::new(DOVECOT).arg("-c").arg(root.join("dovecot.conf"))) {
@@ -62,11 +62,37 @@ pub fn start(_plan: &Plan) -> Result<Server, String> {
     })
 }
 
+/// Dovecot alone, with many messages in a file (mdbox): a file for each of a million would measure the file system.
+pub fn start_dovecot() -> Result<Server, String> {
+    if !Path::new(DOVECOT).exists() {
+        return Err("not installed (apt-get install dovecot-imapd dovecot-lmtpd)".to_owned());
+    }
+    let folder =
+        tempfile::Builder::new().prefix("postern-peers").tempdir_in("/var/tmp").map_err(|error| error.to_string())?;
+    let root = folder.path().to_owned();
+    let (imap, lmtp) = (free_address(), free_address());
+    write_dovecot(&root, imap, lmtp, "mdbox").map_err(|error| error.to_string())?;
+    let running = Running { folder };
+    if !quiet(Command::new(DOVECOT).arg("-c").arg(root.join("dovecot.conf"))) {
+        return Err("dovecot did not start (it needs root)".to_owned());
+    }
+    wait_for(imap)?;
+    Ok(Server {
+        smtp: lmtp,
+        imap,
+        password: "bench".to_owned(),
+        data: vec![root.join("mail")],
+        processes: process_id(&root.join("run/master.pid")).into_iter().collect(),
+        guard: Box::new(running),
+    })
+}
+
 fn process_id(file: &PathBuf) -> Option<u32> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-fn write_dovecot(root: &Path, imap: SocketAddr, lmtp: SocketAddr) -> std::io::Result<()> {
+/// `form` is Dovecot's name of a mailbox format.
+fn write_dovecot(root: &Path, imap: SocketAddr, lmtp: SocketAddr, form: &str) -> std::io::Result<()> {
     for folder in ["mail", "run"] {
         fs::create_dir_all(root.join(folder))?;
     }
@@ -76,7 +102,7 @@ fn write_dovecot(root: &Path, imap: SocketAddr, lmtp: SocketAddr) -> std::io::Re
     let root_name = root.display();
     let text = format!(
         "protocols = imap lmtp\nbase_dir = {root_name}/run\nlog_path = {root_name}/dovecot.log\nssl = no\n\
-         disable_plaintext_auth = no\nmail_location = sdbox:{root_name}/mail/%u\nfirst_valid_uid = 1\n\
+         disable_plaintext_auth = no\nmail_location = {form}:{root_name}/mail/%u\nfirst_valid_uid = 1\n\
          passdb {{\n  driver = static\n  args = password=bench\n}}\n\
          userdb {{\n  driver = static\n  args = uid=mail gid=mail home={root_name}/mail/%u\n}}\n\
          service imap-login {{\n  inet_listener imap {{\n    address = 127.0.0.1\n    port = {}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n\

@@ -1,7 +1,8 @@
 //! Benchmarks over real sockets: Postern, and Postfix with Dovecot beside it in the same run where
 //! Debian's packages are installed and we are root.
 //!
-//! `make bench` runs all of it; `make bench BENCH="--messages 5000 --sessions 16"` sizes it. Load goes to
+//! `make bench` runs all of it; `make bench BENCH="--messages 5000 --sessions 16"` sizes it, `BENCH="large --messages
+//! 1000000"` measures one large mailbox. Load goes to
 //! loopback only and ends by itself.
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +17,18 @@ mod client;
 mod debian;
 mod generate;
 mod io;
+mod large;
 mod measure;
 mod postern;
 
 use measure::{Figures, Plan};
 
 fn main() {
-    let plan = Plan::from_arguments(std::env::args().skip(1));
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == "large").is_some() {
+        return large::run(large::Plan::from_arguments(arguments));
+    }
+    let plan = Plan::from_arguments(arguments);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!(
         "{} messages of about {} octets, {} sessions, {} accounts; then {} pushes and {} searches a class\n",

@@ -224,12 +224,15 @@ impl Excess {
     }
 }
 
+/// Room that is held in one account.
+type Held = Vec<(Arc<Holder>, Usage)>;
+
 /// What quotas keep in memory, beside the accounts.
 #[derive(Default)]
 pub(super) struct Quotas {
     pub(super) policy: QuotaPolicy,
     /// Room that is held, by account, each with who holds it.
-    held: Mutex<HashMap<AccountId, Vec<(Arc<Holder>, Usage)>>>,
+    held: Mutex<HashMap<AccountId, Held>>,
     /// Accounts whose owners are to be warned.
     crossed: Mutex<BTreeSet<AccountId>>,
     wake: tokio::sync::Notify,

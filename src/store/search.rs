@@ -221,10 +221,10 @@ impl<'a> Condition<'a> {
     }
 
     /// The rows that it can hold for: all of them, or those that it names by UID.
-    fn candidates<'s>(&self, snapshot: &'s Snapshot) -> Box<dyn Iterator<Item = Row> + 's> {
+    fn candidates<'s>(&'s self, snapshot: &'s Snapshot) -> Box<dyn Iterator<Item = Row> + 's> {
         match self.uids() {
             Some(ranges) => {
-                let ranges = ranges.to_vec().into_iter();
+                let ranges = ranges.iter().copied();
                 Box::new(ranges.flat_map(|(start, end)| snapshot.rows_between(start, end)))
             }
             None => Box::new(snapshot.rows()),

@@ -10,6 +10,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 const DOVECOT: &str = "/usr/sbin/dovecot";
@@ -77,12 +78,21 @@ pub fn start_dovecot() -> Result<Server, String> {
         return Err("dovecot did not start (it needs root)".to_owned());
     }
     wait_for(imap)?;
+    // It is written a moment after the port is open.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let master = loop {
+        match process_id(&root.join("run/master.pid")) {
+            Some(id) => break id,
+            None if Instant::now() > deadline => return Err("dovecot does not say which process it is".to_owned()),
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
     Ok(Server {
         smtp: lmtp,
         imap,
         password: "bench".to_owned(),
         data: vec![root.join("mail")],
-        processes: process_id(&root.join("run/master.pid")).into_iter().collect(),
+        processes: vec![master],
         guard: Box::new(running),
     })
 }

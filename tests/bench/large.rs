@@ -129,7 +129,7 @@ async fn fill_by_imap(server: &Server, plan: &Plan) -> String {
             let mut command = format!("APPEND {name}");
             for number in start..(start + 500).min(plan.messages) {
                 let text = plan.message(mailbox, number);
-                let flags = if number % 2 == 0 { " (\\Flagged)" } else { "" };
+                let flags = if number.is_multiple_of(2) { " (\\Flagged)" } else { "" };
                 command += &format!("{flags} {{{}+}}\r\n{text}", text.len());
             }
             imap.drain(&command).await;

@@ -103,7 +103,7 @@ fn generated(
     let raw = plan.message(of, number).into_bytes();
     let analysis = std::sync::Arc::new(::postern::message::analyse(&raw));
     let internal_date = UnixMillis(1_700_000_000_000 + number as i64 * 1000);
-    let flags = if number % 2 == 0 { Flags::from_iter([Flag::Flagged]) } else { Flags::default() };
+    let flags = if number.is_multiple_of(2) { Flags::from_iter([Flag::Flagged]) } else { Flags::default() };
     let target = Target { account, mailbox, flags, trace: Default::default(), verdict: None };
     (NewMessage { raw: raw.into(), analysis, internal_date, repeat: None }, target)
 }

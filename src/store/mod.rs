@@ -58,8 +58,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use account::{Directory, RetiredAccount};
 pub use blob::{
-    ContentExplained, ContentFate, ContentPlace, ContentStatistics, ContentSurvey, Damage, MemoryObjects, ObjectPlace,
-    ObjectsAt, Packed, Rebuilt, Swept, Verified, VerifyProgress,
+    ContentExplained, ContentFate, ContentPlace, ContentStatistics, ContentSurvey, Damage, MemoryObjects, ObjectFaults,
+    ObjectPlace, ObjectsAt, Packed, Rebuilt, Swept, Verified, VerifyProgress,
 };
 pub use changes::Watch;
 pub use index::IndexStatistics;
@@ -241,6 +241,7 @@ impl Store {
         let pack_after = Duration::from_secs(settings.pack_after_seconds.max(1));
         let inner = off_the_reactor(move || Inner::open(&settings, clock)).await??;
         let store = Self { inner: Arc::new(inner) };
+        store.inner.blobs.claim().await?;
         store.check_identity().await?;
         store.start_writers()?;
         store.finish_removals().await?;

@@ -18,6 +18,7 @@
 //!
 //! RFC 2045 §6.8 (base64).
 
+mod claim;
 mod dictionary;
 mod frame;
 mod generation;
@@ -71,7 +72,7 @@ use tracing::warn;
 
 pub(super) use manifest::Manifest;
 pub(super) use objects::Objects;
-pub use objects::{MemoryObjects, ObjectsAt};
+pub use objects::{MemoryObjects, ObjectFaults, ObjectsAt};
 pub use rebuild::Rebuilt;
 pub(super) use recover::{LocationReport, has_place};
 pub(super) use rows::OwnedBody;
@@ -191,6 +192,11 @@ impl Blobs {
             closing: AtomicBool::new(false),
             waiting_since: Mutex::new(None),
         })))
+    }
+
+    /// Makes sure that the place of objects does what a store needs, and that it is ours. Before anything else.
+    pub(super) async fn claim(&self) -> Result<(), StoreError> {
+        self.0.claim().await
     }
 
     /// Splits a body (CPU only). A base64 part of `limits::DECODED_PART_OCTETS_MIN` or more is kept
@@ -344,7 +350,7 @@ impl Blobs {
 
     /// Puts an immutable object (an index bundle) and returns once it is durable.
     pub(super) async fn put_object(&self, name: &str, octets: Bytes) -> Result<(), StoreError> {
-        self.0.objects.put(name, vec![octets]).await
+        self.0.objects.put_with_copy(name, octets).await
     }
 
     /// Reads a whole object.
@@ -368,10 +374,14 @@ impl Blobs {
         self.0.objects.delete(name).await
     }
 
-    /// A local file with an object's octets, for mapping it; `None` where there is no such object. Blocks: see
-    /// [`Objects::local_file`].
+    /// A local file with an object's octets, for mapping it; `None` where there is none, or none yet.
     pub(super) fn object_file(&self, name: &str) -> Result<Option<PathBuf>, StoreError> {
         self.0.objects.local_file(name)
+    }
+
+    /// Makes that file of a remote object, where there is such an object.
+    pub(super) async fn fetch_copy(&self, name: &str) -> Result<(), StoreError> {
+        self.0.objects.fetch_copy(name).await
     }
 
     /// Throws the local copy of a remote object away. Says whether there was one.

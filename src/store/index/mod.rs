@@ -151,14 +151,31 @@ impl Indexes {
     /// The numbers of the messages that match, expunged ones perhaps included: indexed hits and a scan of the tail.
     pub(super) async fn search(&self, account: AccountId, key: &TextKey) -> Result<RoaringBitmap, StoreError> {
         let place = self.source()?.place(account)?;
+        let mut copies_are_new = false;
         for _ in 0..limits::INDEX_RETRIES {
             match self.search_once(place, key).await {
-                // A merge took the bundle away between our reading its row and opening it.
+                // A merge took the bundle away between our reading its row and opening it, or it is elsewhere.
                 Err(StoreError::NoMessage) => {}
+                // A copy may be damaged where the bundle is not.
+                Err(StoreError::Damaged(_)) if !copies_are_new && self.forget_copies(place).await? => {
+                    copies_are_new = true
+                }
                 other => return other,
             }
+            segments::fetch(&self.0, account, &self.rows(place).await?).await?;
         }
         Err(StoreError::Failed("index segments came and went too fast".to_owned()))
+    }
+
+    async fn rows(&self, place: Place) -> Result<Vec<row::SegmentRow>, StoreError> {
+        let engine = self.0.engine.clone();
+        super::off_the_reactor(move || row::all(&engine.view(), place)).await?
+    }
+
+    /// Says whether there were any.
+    async fn forget_copies(&self, place: Place) -> Result<bool, StoreError> {
+        let names = self.rows(place).await?.into_iter().map(|row| row.object(place.account));
+        Ok(names.filter(|name| self.0.blobs.forget_copy(name)).count() > 0)
     }
 
     async fn search_once(&self, place: Place, key: &TextKey) -> Result<RoaringBitmap, StoreError> {

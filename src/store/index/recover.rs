@@ -29,6 +29,7 @@ impl Indexes {
         numbers: &RoaringBitmap,
     ) -> Result<IndexReport, StoreError> {
         for _ in 0..limits::INDEX_RETRIES {
+            self.renew_copies(place).await?;
             let shared = Arc::clone(&self.0);
             let read = off_the_reactor(move || read(&shared, place)).await??;
             let Some((held, mut report, objects)) = read else { continue };
@@ -38,6 +39,17 @@ impl Indexes {
             return Ok(report);
         }
         Err(StoreError::Failed("index segments came and went too fast".to_owned()))
+    }
+
+    /// Gets what is kept elsewhere again, so that damage to it shows.
+    async fn renew_copies(&self, place: Place) -> Result<(), StoreError> {
+        // A damaged row is told of by who reads the rows next.
+        for row in self.rows(place).await.unwrap_or_default() {
+            let name = row.object(place.account);
+            self.0.blobs.forget_copy(&name);
+            self.0.blobs.fetch_copy(&name).await?;
+        }
+        Ok(())
     }
 
     /// Whether the indexes know where texts come from ([`Indexes::start`]).

@@ -70,26 +70,27 @@ impl OpenSegments {
     }
 }
 
-/// The segment of a row, open. `NoMessage` where its bundle is gone: a merge has replaced it.
+/// The segment of a row, open. `NoMessage` where its bundle is gone, since a merge has replaced it, or not here yet.
 pub(super) fn open(shared: &Shared, account: AccountId, row: &SegmentRow) -> Result<Arc<OpenSegment>, StoreError> {
     let key = (account, row.id.clone());
     if let Some(segment) = shared.open.get(&key) {
         return Ok(segment);
     }
     let name = row.object(account);
-    let segment = match open_file(shared, &name, row) {
-        // A copy may be damaged where the bundle is not.
-        Err(StoreError::Damaged(_)) if shared.blobs.forget_copy(&name) => open_file(shared, &name, row),
-        opened => opened,
-    };
-    let segment = Arc::new(segment?);
+    let path = shared.blobs.object_file(&name)?.ok_or(StoreError::NoMessage)?;
+    let segment = Arc::new(OpenSegment::open(&row.id, row.documents, map(&path)?)?);
     shared.open.put(key, Arc::clone(&segment));
     Ok(segment)
 }
 
-fn open_file(shared: &Shared, name: &str, row: &SegmentRow) -> Result<OpenSegment, StoreError> {
-    let path = shared.blobs.object_file(name)?.ok_or(StoreError::NoMessage)?;
-    OpenSegment::open(&row.id, row.documents, map(&path)?)
+/// Gets local files of bundles that are elsewhere, those left out that are open.
+pub(super) async fn fetch(shared: &Shared, account: AccountId, rows: &[SegmentRow]) -> Result<(), StoreError> {
+    for row in rows {
+        if shared.open.get(&(account, row.id.clone())).is_none() {
+            shared.blobs.fetch_copy(&row.object(account)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Maps a file, through tantivy: its directory owns the one unsafe call.

@@ -251,6 +251,7 @@ async fn commit(indexes: &Indexes, batch: Batch) -> Result<(), StoreError> {
 async fn merge(indexes: &Indexes, place: Place) -> Result<bool, StoreError> {
     let rows = row::all(&indexes.0.engine.view(), place)?;
     let Some(chosen) = to_merge(rows) else { return Ok(false) };
+    segments::fetch(&indexes.0, place.account, &chosen).await?;
     let (shared, old) = (Arc::clone(&indexes.0), chosen.clone());
     let built = off_the_reactor(move || merge_segments(&shared, place, &old)).await??;
     let mut batch = Batch::of(Domain::Partition(place.partition));

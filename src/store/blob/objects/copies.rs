@@ -4,7 +4,6 @@
 
 use super::retry::from_io;
 use crate::store::StoreError;
-use bytes::Bytes;
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::{
@@ -42,21 +41,23 @@ impl Copies {
         Ok(copies)
     }
 
-    /// The copy of an object, fetched where there is none.
-    pub(super) fn file(
-        &self,
-        name: &str,
-        fetch: impl FnOnce() -> Result<Option<Bytes>, StoreError>,
-    ) -> Result<Option<PathBuf>, StoreError> {
+    /// The copy of an object, where there is one.
+    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
         let file = file_name(name);
-        let path = self.folder.join(&file);
-        if self.kept.lock().files.get(&file).is_some() && path.exists() {
-            return Ok(Some(path));
-        }
-        let Some(octets) = fetch()? else { return Ok(None) };
-        self.write(&path, &octets).map_err(|error| from_io(&error))?;
-        self.keep(file, octets.len() as u64);
-        Ok(Some(path))
+        self.kept.lock().files.get(&file)?;
+        Some(self.folder.join(&file)).filter(|path| path.exists())
+    }
+
+    /// Makes a copy.
+    pub(super) fn keep(&self, name: &str, octets: &[u8]) -> Result<(), StoreError> {
+        let file = file_name(name);
+        self.write(&self.folder.join(&file), octets).map_err(|error| from_io(&error))?;
+        let mut kept = self.kept.lock();
+        let before = kept.files.put(file, octets.len() as u64).unwrap_or(0);
+        kept.octets = (kept.octets + octets.len() as u64).saturating_sub(before);
+        drop(kept);
+        self.make_room();
+        Ok(())
     }
 
     /// Says whether there was one.
@@ -81,14 +82,6 @@ impl Copies {
             drop(fs::remove_file(&unfinished));
         }
         written
-    }
-
-    fn keep(&self, file: String, octets: u64) {
-        let mut kept = self.kept.lock();
-        let before = kept.files.put(file, octets).unwrap_or(0);
-        kept.octets = (kept.octets + octets).saturating_sub(before);
-        drop(kept);
-        self.make_room();
     }
 
     /// The newest copy stays, however large it is.
@@ -131,24 +124,21 @@ fn file_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn octets(length: usize) -> Result<Option<Bytes>, StoreError> {
-        Ok(Some(Bytes::from(vec![7; length])))
-    }
-
-    fn never() -> Result<Option<Bytes>, StoreError> {
-        panic!("fetched again")
+    fn copy(copies: &Copies, name: &str, octets: usize) -> PathBuf {
+        copies.keep(name, &vec![7; octets]).unwrap();
+        copies.file(name).unwrap()
     }
 
     #[test]
     fn the_least_used_copies_make_room() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies::open(folder.path().to_owned(), 250).unwrap();
-        let one = copies.file("index/1/a", || octets(100)).unwrap().unwrap();
-        let two = copies.file("index/1/b", || octets(100)).unwrap().unwrap();
-        assert_eq!(copies.file("index/1/a", never).unwrap().unwrap(), one);
-        let three = copies.file("index/2/a", || octets(100)).unwrap().unwrap();
+        let (one, two) = (copy(&copies, "index/1/a", 100), copy(&copies, "index/1/b", 100));
+        assert_eq!(copies.file("index/1/a").unwrap(), one);
+        let three = copy(&copies, "index/2/a", 100);
         assert!(one.exists() && !two.exists() && three.exists());
-        let large = copies.file("index/3/a", || octets(1000)).unwrap().unwrap();
+        assert_eq!(copies.file("index/1/b"), None);
+        let large = copy(&copies, "index/3/a", 1000);
         assert!(large.exists() && !one.exists() && !three.exists());
     }
 
@@ -156,24 +146,25 @@ mod tests {
     fn copies_may_be_deleted_at_any_time() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies::open(folder.path().join("copies"), 1000).unwrap();
-        copies.file("index/1/a", || octets(100)).unwrap().unwrap();
+        copy(&copies, "index/1/a", 100);
         fs::remove_dir_all(folder.path().join("copies")).unwrap();
-        let again = copies.file("index/1/a", || octets(100)).unwrap().unwrap();
+        assert_eq!(copies.file("index/1/a"), None);
+        let again = copy(&copies, "index/1/a", 100);
         assert_eq!(fs::read(again).unwrap().len(), 100);
         assert!(copies.forget("index/1/a") && !copies.forget("index/1/a"));
-        assert_eq!(copies.file("index/1/a", || Ok(None)).unwrap(), None);
+        assert_eq!(copies.file("index/1/a"), None);
     }
 
     #[test]
     fn copies_of_an_earlier_process_are_found_and_half_written_ones_removed() {
         let folder = tempfile::tempdir().unwrap();
         let copies = Copies::open(folder.path().to_owned(), 1000).unwrap();
-        let kept = copies.file("index/1/a", || octets(100)).unwrap().unwrap();
+        let kept = copy(&copies, "index/1/a", 100);
         let unfinished = folder.path().join("unfinished-0");
         fs::write(&unfinished, "half").unwrap();
         drop(copies);
         let copies = Copies::open(folder.path().to_owned(), 1000).unwrap();
-        assert_eq!(copies.file("index/1/a", never).unwrap().unwrap(), kept);
+        assert_eq!(copies.file("index/1/a").unwrap(), kept);
         assert!(!unfinished.exists());
         drop(copies);
         Copies::open(folder.path().to_owned(), 50).unwrap();

@@ -7,11 +7,14 @@
 //! Never: rewrites an object, or lists half a folder.
 //! Errors: `Full`; `Damaged` where an object is shorter than what was asked of it; `Failed` once the tries are used up.
 //!
-//! `place` (where), `memory`, `retry` (what is tried again), `copies` (local files of remote objects).
+//! `place` (where), `memory` and `faulty` (for simulations), `retry` (what is tried again), `probe` (before the first
+//! use), `copies` (local files of remote objects).
 
 mod copies;
+mod faulty;
 mod memory;
 mod place;
+mod probe;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -20,6 +23,7 @@ use self::{
     copies::Copies,
     retry::{Tries, found, from_object},
 };
+use super::read::blocking;
 use crate::{
     limits,
     store::{StoreError, failpoint},
@@ -30,17 +34,36 @@ use object_store::{
     Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart, local::LocalFileSystem,
     path::Path as ObjectPath,
 };
-use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, path::PathBuf, sync::Arc};
 
-pub use self::{memory::MemoryObjects, place::ObjectsAt};
+pub use self::{faulty::ObjectFaults, memory::MemoryObjects, place::ObjectsAt};
 
 /// A place of objects. Clones share it.
 #[derive(Clone)]
 pub(in crate::store) struct Objects {
     store: Arc<dyn ObjectStore>,
+    place: Place,
     tries: Tries,
     upload: Upload,
     files: Files,
+}
+
+/// Where a place is, for messages.
+#[derive(Clone)]
+enum Place {
+    /// The folder beside the metadata, or memory: nothing that a setting could confuse.
+    Own(&'static str),
+    /// Where the setting says.
+    Elsewhere(Arc<str>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(what) => f.write_str(what),
+            Self::Elsewhere(url) => url.fmt(f),
+        }
+    }
 }
 
 /// How octets travel.
@@ -79,6 +102,16 @@ impl Objects {
     #[allow(dead_code, reason = "backups will write to it")]
     pub(in crate::store) fn open_url(url: &str, options: &BTreeMap<String, String>) -> Result<Self, StoreError> {
         place::open_url(url, options)
+    }
+
+    /// Where it is, for messages.
+    pub(in crate::store) fn place(&self) -> impl fmt::Display {
+        self.place.clone()
+    }
+
+    /// Whether it can be nobody else's.
+    pub(in crate::store) fn is_own(&self) -> bool {
+        matches!(self.place, Place::Own(_))
     }
 
     /// Writes an immutable object, durably. One of this name with the same octets is no error.
@@ -247,29 +280,54 @@ impl Objects {
         self.tries.run(limits::OBJECT_WHOLE_OCTETS_MAX, list).await.map_err(from_object)
     }
 
-    /// A local file with the octets of an object, for mapping it; `None` where there is no such object. The file may go
-    /// at any time, and what is mapped by then stays. Where objects are elsewhere it is a copy, whose octets the caller
-    /// verifies. Blocks: call it off the reactor, in a task of one.
+    /// A local file with the octets of an object, for mapping it; `None` where there is none, or none yet: see
+    /// [`Objects::fetch_copy`]. It may go at any time, and what is mapped by then stays. A copy is for the caller to verify.
     pub(in crate::store) fn local_file(&self, name: &str) -> Result<Option<PathBuf>, StoreError> {
         match &self.files {
             Files::Own(folder) => {
                 let path = folder.path_to_filesystem(&parse(name)?).map_err(from_object)?;
                 Ok(path.exists().then_some(path))
             }
-            Files::Copied(copies) => copies.file(name, || {
-                crate::work::wait(self.get(name)).map_err(|error| StoreError::Failed(error.to_string()))?
-            }),
-            Files::None => Err(StoreError::Failed(format!("object {name} is no local file"))),
+            Files::Copied(copies) => Ok(copies.file(name)),
+            Files::None => Ok(None),
         }
     }
 
-    /// Throws a local copy away, so that the next [`Objects::local_file`] fetches it again. Says whether it was one.
+    /// Makes a local file of a remote object, where there is such an object and no file yet.
+    pub(in crate::store) async fn fetch_copy(&self, name: &str) -> Result<(), StoreError> {
+        let Files::Copied(copies) = &self.files else { return Ok(()) };
+        if copies.file(name).is_some() {
+            return Ok(());
+        }
+        match self.get(name).await? {
+            Some(octets) => keep_copy(copies, name, octets).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts an object of which a local file will be wanted soon.
+    pub(in crate::store) async fn put_with_copy(&self, name: &str, octets: Bytes) -> Result<(), StoreError> {
+        self.put(name, vec![octets.clone()]).await?;
+        if let Files::Copied(copies) = &self.files
+            && let Err(error) = keep_copy(copies, name, octets).await
+        {
+            tracing::warn!(%name, %error, "no local copy, it will be fetched");
+        }
+        Ok(())
+    }
+
+    /// Throws a local copy away, so that it is fetched again. Says whether there was one.
     pub(in crate::store) fn forget_copy(&self, name: &str) -> bool {
         match &self.files {
             Files::Copied(copies) => copies.forget(name),
             Files::Own(_) | Files::None => false,
         }
     }
+}
+
+async fn keep_copy(copies: &Arc<Copies>, name: &str, octets: Bytes) -> Result<(), StoreError> {
+    let (copies, name) = (Arc::clone(copies), name.to_owned());
+    blocking(move || copies.keep(&name, &octets)).await
 }
 
 fn parse(name: &str) -> Result<ObjectPath, StoreError> {

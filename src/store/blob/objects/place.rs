@@ -1,7 +1,7 @@
 //! The place of objects: what the setting says, and how it is opened.
 
 use super::{
-    Files, MemoryObjects, Objects, Upload,
+    Files, MemoryObjects, Objects, Place, Upload,
     copies::Copies,
     retry::{Tries, from_io, from_object},
 };
@@ -71,9 +71,11 @@ impl Objects {
     /// written. The caller holds the store's lock, so no one else is writing.
     pub(in crate::store) fn open(at: &ObjectsAt, folder: &Path) -> Result<Self, StoreError> {
         let opened = match at {
-            ObjectsAt::Folder => return open_folder(&folder.join("blobs")),
+            ObjectsAt::Folder => {
+                return open_folder(&folder.join("blobs"), Place::Own("the folder beside the metadata"));
+            }
             ObjectsAt::Url { url, options } => open_url(url, options)?,
-            ObjectsAt::Memory(memory) => open_remote(memory.store(), Upload::Whole),
+            ObjectsAt::Memory(memory) => open_memory(memory),
         };
         match opened.files {
             Files::None => {
@@ -86,7 +88,7 @@ impl Objects {
 }
 
 /// Opens the folder, or makes it.
-fn open_folder(folder: &Path) -> Result<Objects, StoreError> {
+fn open_folder(folder: &Path, place: Place) -> Result<Objects, StoreError> {
     let opened = (|| {
         fs::create_dir_all(folder)?;
         if let Some(parent) = folder.parent() {
@@ -97,7 +99,7 @@ fn open_folder(folder: &Path) -> Result<Objects, StoreError> {
     opened.map_err(|error| from_io(&error))?;
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder).map_err(from_object)?.with_fsync(true));
     let files = Files::Own(Arc::clone(&store));
-    Ok(Objects { store, tries: Tries::One, upload: Upload::Whole, files })
+    Ok(Objects { store, place, tries: Tries::One, upload: Upload::Whole, files })
 }
 
 /// Removes temporary files: the local store names them `NAME#N`, which no object is called.
@@ -113,8 +115,16 @@ fn remove_unfinished(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn open_remote(store: Arc<dyn ObjectStore>, upload: Upload) -> Objects {
-    Objects { store, tries: Tries::Several, upload, files: Files::None }
+fn open_memory(memory: &MemoryObjects) -> Objects {
+    // It is busy by plan only, and nobody waits for a machine to come back.
+    let tries = Tries::Several { pause: Duration::from_millis(1) };
+    let place = Place::Own("memory");
+    Objects { store: memory.store(), place, tries, upload: Upload::Whole, files: Files::None }
+}
+
+fn open_remote(store: Arc<dyn ObjectStore>, place: Place) -> Objects {
+    let tries = Tries::Several { pause: Duration::from_millis(limits::OBJECT_PAUSE_MILLIS) };
+    Objects { store, place, tries, upload: Upload::Parts, files: Files::None }
 }
 
 /// Opens what a URL names. Nothing is asked of it yet.
@@ -124,12 +134,13 @@ pub(super) fn open_url(url: &str, options: &BTreeMap<String, String>) -> Result<
     if parsed.password().is_some() || parsed.query().is_some() {
         return Err(wrong("has more than bucket and prefix: credentials belong into store.objects_options"));
     }
+    let place = Place::Elsewhere(url.into());
     let (scheme, prefix) =
         ObjectStoreScheme::parse(&parsed).map_err(|_| wrong(&format!("is not supported; {FORMS}")))?;
     let opened = match scheme {
         ObjectStoreScheme::Local => {
             let folder = parsed.to_file_path().map_err(|()| wrong("names no folder of this machine"))?;
-            return open_folder(&folder).map_err(|error| wrong(&format!("cannot be used: {error}")));
+            return open_folder(&folder, place).map_err(|error| wrong(&format!("cannot be used: {error}")));
         }
         ObjectStoreScheme::AmazonS3 => build(AmazonS3Builder::from_env(), &parsed, options),
         ObjectStoreScheme::GoogleCloudStorage => build(GoogleCloudStorageBuilder::from_env(), &parsed, options),
@@ -137,7 +148,7 @@ pub(super) fn open_url(url: &str, options: &BTreeMap<String, String>) -> Result<
         _ => return Err(wrong(&format!("is not supported; {FORMS}"))),
     };
     let store = opened.map_err(|what| wrong(&format!("cannot be used: {what}")))?;
-    Ok(open_remote(below(store, prefix), Upload::Parts))
+    Ok(open_remote(below(store, prefix), place))
 }
 
 /// What may stand in the setting.

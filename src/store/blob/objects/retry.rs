@@ -9,8 +9,8 @@ use std::{io, time::Duration};
 pub(super) enum Tries {
     /// A folder: its errors do not pass by themselves, and what was begun cannot be given up.
     One,
-    /// Anything behind a network.
-    Several,
+    /// Anything that may be busy or out of reach for a moment: several, this long after the first.
+    Several { pause: Duration },
 }
 
 /// Tries under way.
@@ -22,11 +22,11 @@ pub(super) struct Tried {
 
 impl Tries {
     pub(super) fn start(self) -> Tried {
-        let left = match self {
-            Self::One => 0,
-            Self::Several => limits::OBJECT_TRIES_MAX - 1,
+        let (left, pause) = match self {
+            Self::One => (0, Duration::ZERO),
+            Self::Several { pause } => (limits::OBJECT_TRIES_MAX - 1, pause),
         };
-        Tried { left, pause: Duration::from_millis(limits::OBJECT_PAUSE_MILLIS), first: true }
+        Tried { left, pause, first: true }
     }
 
     /// Runs something that may be repeated, until it is done or refused.
@@ -54,7 +54,7 @@ impl Tries {
     ) -> Result<T, Error> {
         match self {
             Self::One => attempt.await,
-            Self::Several => {
+            Self::Several { .. } => {
                 let seconds = limits::OBJECT_TRY_SECONDS + octets / limits::OBJECT_OCTETS_PER_SECOND_MIN;
                 let late = |_| Err(transient("no answer in time"));
                 tokio::time::timeout(Duration::from_secs(seconds), attempt).await.unwrap_or_else(late)

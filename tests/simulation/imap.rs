@@ -53,7 +53,11 @@ impl Answer {
     /// What a response code in any OK or the tagged line says, such as `UIDVALIDITY`.
     pub fn code(&self, name: &str) -> Option<&str> {
         let texts = self.untagged.iter().map(|response| response.text.as_str()).chain([self.tagged.as_str()]);
-        texts.filter_map(|text| text.split_once(&format!("[{name} "))?.1.split_once(']')).map(|(code, _)| code).last()
+        texts
+            .rev()
+            .filter_map(|text| text.split_once(&format!("[{name} "))?.1.split_once(']'))
+            .map(|(code, _)| code)
+            .next()
     }
 
     /// The numbers of `* SEARCH`.

@@ -235,7 +235,7 @@ mod tests {
     };
 
     fn run<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(future)
     }
 
     /// The order in which five tasks finish three pieces of work each.

@@ -12,12 +12,8 @@ mod mark;
 
 pub use mark::Mark;
 
-use futures_util::FutureExt as _;
 use std::{cell::RefCell, future::Future, io, rc::Rc, thread};
-use tokio::{
-    runtime::Handle,
-    task::{AbortHandle, JoinHandle},
-};
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// Work that ended without a result: it panicked, or the runtime went down.
 #[derive(Debug, thiserror::Error)]
@@ -28,15 +24,6 @@ pub struct Ended(String);
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ended> {
     let done = if is_simulated() { spawn(inline(work)) } else { tokio::task::spawn_blocking(work) };
     done.await.map_err(|error| Ended(error.to_string()))
-}
-
-/// Waits for a future inside blocking work. In a simulation nobody else runs meanwhile, so that a future which is not ready
-/// at once ends without a result.
-pub fn wait<F: Future>(future: F) -> Result<F::Output, Ended> {
-    if is_simulated() {
-        return future.now_or_never().ok_or_else(|| Ended("it would have to wait".to_owned()));
-    }
-    Ok(Handle::try_current().map_err(|error| Ended(error.to_string()))?.block_on(future))
 }
 
 /// A task, as a thread would be: who waits may go away.

@@ -311,7 +311,7 @@ impl Notes<'_> {
             self.inner.engine.commit(batch, Durability::Buffered)?;
         }
         let mut total = 0;
-        for partition in 0..self.inner.partitions() {
+        for partition in self.inner.partition_numbers() {
             self.inner.engine.scan_prefix(Table::Outbox, &outbox(partition, Task::Found), |_, _| {
                 total += 1;
                 true

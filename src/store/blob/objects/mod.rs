@@ -34,7 +34,7 @@ use object_store::{
     Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart, local::LocalFileSystem,
     path::Path as ObjectPath,
 };
-use std::{collections::BTreeMap, fmt, ops::Range, path::PathBuf, sync::Arc};
+use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
 
 pub use self::{faulty::ObjectFaults, memory::MemoryObjects, place::ObjectsAt};
 
@@ -98,12 +98,6 @@ pub(in crate::store) enum Written {
 }
 
 impl Objects {
-    /// Opens another place by URL, such as one for backups: `s3:`, `gs:`, `az:` or `file:`.
-    #[allow(dead_code, reason = "backups will write to it")]
-    pub(in crate::store) fn open_url(url: &str, options: &BTreeMap<String, String>) -> Result<Self, StoreError> {
-        place::open_url(url, options)
-    }
-
     /// Where it is, for messages.
     pub(in crate::store) fn place(&self) -> impl fmt::Display {
         self.place.clone()

@@ -7,6 +7,7 @@ mod suite;
 
 use super::*;
 use s3::S3;
+use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -14,7 +15,7 @@ fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn fault(url: &str, options: &[(&str, &str)]) -> String {
-    let opened = Objects::open_url(url, &settings(options));
+    let opened = place::open_url(url, &settings(options));
     opened.err().unwrap_or_else(|| panic!("{url} was opened")).to_string()
 }
 
@@ -25,14 +26,14 @@ fn buckets_open_by_url_and_options() {
     std::fs::write(&secret, "c2VjcmV0\n").unwrap();
     let secret = secret.to_str().unwrap();
     let s3 = [("region", "eu-central-1"), ("access_key_id", "postern"), ("secret_access_key_file", secret)];
-    Objects::open_url("s3://mail/postern", &settings(&s3)).unwrap();
+    place::open_url("s3://mail/postern", &settings(&s3)).unwrap();
     let local = [("endpoint", "http://127.0.0.1:1"), ("allow_http", "true"), ("skip_signature", "true")];
-    Objects::open_url("s3://mail", &settings(&local)).unwrap();
+    place::open_url("s3://mail", &settings(&local)).unwrap();
     let azure = [("account_name", "postern"), ("access_key_file", secret)];
-    Objects::open_url("az://mail/postern", &settings(&azure)).unwrap();
-    Objects::open_url("gs://mail/postern", &settings(&[("skip_signature", "true")])).unwrap();
+    place::open_url("az://mail/postern", &settings(&azure)).unwrap();
+    place::open_url("gs://mail/postern", &settings(&[("skip_signature", "true")])).unwrap();
     let folder = url::Url::from_directory_path(folder.path().join("other")).unwrap();
-    Objects::open_url(folder.as_str(), &BTreeMap::new()).unwrap();
+    place::open_url(folder.as_str(), &BTreeMap::new()).unwrap();
 }
 
 #[test]
@@ -117,7 +118,7 @@ async fn a_service_of_ones_own_does_what_a_store_needs() {
         println!("skipped: POSTERN_OBJECTS_URL names no service");
         return;
     };
-    let objects = Objects::open_url(&url, &BTreeMap::new()).unwrap();
+    let objects = place::open_url(&url, &BTreeMap::new()).unwrap();
     suite::run(&objects).await;
     suite::large(&objects).await;
 }
@@ -125,7 +126,7 @@ async fn a_service_of_ones_own_does_what_a_store_needs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_s3_server_does_what_a_store_needs() {
     let Some(s3) = S3::start() else { return };
-    let open = |url: &str, account: &str| Objects::open_url(url, &s3.options(account)).unwrap();
+    let open = |url: &str, account: &str| place::open_url(url, &s3.options(account)).unwrap();
     let objects = open("s3://mail/postern", s3::ACCOUNT);
     suite::run(&objects).await;
     suite::large(&objects).await;
@@ -143,7 +144,7 @@ async fn an_s3_server_does_what_a_store_needs() {
     ] {
         let mut options = s3.options(account);
         options.extend(change.map(|(name, value): (&str, &str)| (name.to_owned(), value.to_owned())));
-        let told = Objects::open_url(url, &options).unwrap().probe(1).await.unwrap_err().to_string();
+        let told = place::open_url(url, &options).unwrap().probe(1).await.unwrap_err().to_string();
         assert!(told.contains(url) && told.contains(advice), "{told}");
     }
 }

@@ -72,7 +72,7 @@ struct Records(Arc<Inner>);
 
 impl Outside for Records {
     fn contents(&self) -> Result<HashSet<ContentId>, StoreError> {
-        outbox::contents(&self.0.engine)
+        outbox::contents(&self.0)
     }
 
     fn index_objects(&self) -> Result<HashSet<String>, StoreError> {

@@ -13,7 +13,7 @@ use super::{
     failpoint,
     index::Indexes,
     key::{Task, end_of, outbox},
-    metadata::{Batch, Engine, Table},
+    metadata::{Batch, Table},
     quota::Admission,
     record::StoredRecord,
     repeat::Recalled,
@@ -303,9 +303,9 @@ pub(super) async fn go_on(
 }
 
 /// Contents that deliveries under way will name, whoever has removed their first copies meanwhile.
-pub(super) fn contents(engine: &Engine) -> Result<HashSet<ContentId>, StoreError> {
+pub(super) fn contents(inner: &Inner) -> Result<HashSet<ContentId>, StoreError> {
     let mut contents = HashSet::new();
-    for row in deliveries(engine)?.values() {
+    for row in deliveries(inner)?.values() {
         let damaged = || StoreError::Damaged("an outbox row".to_owned());
         let record = StoredRecord::decode(&Delivery::decode(row)?.record.into()).ok_or_else(damaged)?;
         contents.extend(record.manifest.contents());
@@ -313,30 +313,32 @@ pub(super) fn contents(engine: &Engine) -> Result<HashSet<ContentId>, StoreError
     Ok(contents)
 }
 
-/// Ids and rows of the deliveries of every partition, chunks put together.
-fn deliveries(engine: &Engine) -> Result<BTreeMap<u64, Vec<u8>>, StoreError> {
+/// Ids and rows of the deliveries of every partition, chunks put together. Reads no other row: what was deleted waits
+/// in the same table for days.
+fn deliveries(inner: &Inner) -> Result<BTreeMap<u64, Vec<u8>>, StoreError> {
     let mut rows: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    engine.scan_prefix(Table::Outbox, b"", |key, chunk| {
-        if let Some((Task::Delivery, id)) = task_of(key) {
-            rows.entry(id).or_default().extend_from_slice(chunk);
-        }
-        true
-    })?;
+    for partition in inner.partition_numbers() {
+        let prefix = outbox(partition, Task::Delivery);
+        inner.engine.scan_prefix(Table::Outbox, &prefix, |key, chunk| {
+            if let Some(id) = id_behind(&prefix, key) {
+                rows.entry(id).or_default().extend_from_slice(chunk);
+            }
+            true
+        })?;
+    }
     Ok(rows)
 }
 
-/// The sort of an outbox row, and the delivery where it is about one.
-fn task_of(key: &[u8]) -> Option<(Task, u64)> {
-    let (task, id) = key.get(2..)?.split_first()?;
-    let task = [Task::Delivery, Task::Applied].into_iter().find(|sort| *sort as u8 == *task)?;
-    Some((task, u64::from_be_bytes(*id.first_chunk()?)))
+/// The delivery that the key of a row or of a mark is about.
+fn id_behind(prefix: &[u8], key: &[u8]) -> Option<u64> {
+    key.strip_prefix(prefix)?.first_chunk().map(|id| u64::from_be_bytes(*id))
 }
 
 /// Finishes every delivery that a crash left in the outbox, and returns how many. One that cannot be
 /// finished stays for the next start, and keeps no other from being finished.
 pub(super) async fn finish_all(store: &Store) -> Result<usize, StoreError> {
     let (mut finished, mut left) = (0, HashSet::new());
-    for (id, row) in deliveries(&store.inner.engine)? {
+    for (id, row) in deliveries(&store.inner)? {
         match finish(store, &row).await {
             Ok(()) => finished += 1,
             Err(error) => {
@@ -360,9 +362,9 @@ async fn finish(store: &Store, row: &[u8]) -> Result<(), StoreError> {
 /// Removes the marks that no row needs any more.
 fn remove_marks(store: &Store, left: &HashSet<u64>) -> Result<(), StoreError> {
     for partition in store.inner.partition_numbers() {
-        let mut marks = Vec::new();
-        store.inner.engine.scan_prefix(Table::Outbox, &outbox(partition, Task::Applied), |key, _| {
-            if task_of(key).is_none_or(|(_, id)| !left.contains(&id)) {
+        let (mut marks, prefix) = (Vec::new(), outbox(partition, Task::Applied));
+        store.inner.engine.scan_prefix(Table::Outbox, &prefix, |key, _| {
+            if id_behind(&prefix, key).is_none_or(|id| !left.contains(&id)) {
                 marks.push(key.to_vec());
             }
             true

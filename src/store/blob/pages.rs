@@ -51,7 +51,7 @@ impl Pages {
         Self::new(Table::Fresh, OWNER)
     }
 
-    fn new(table: Table, sort: u8) -> Self {
+    pub(super) fn new(table: Table, sort: u8) -> Self {
         Self { table, after: vec![sort], end: after_prefix(vec![sort]) }
     }
 

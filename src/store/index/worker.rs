@@ -324,8 +324,7 @@ pub(super) async fn rebuild(indexes: &Indexes, place: Place, numbers: &[MessageN
             for (index, chunk) in (0_u16..).zip(value.chunks(limits::VALUE_OCTETS_MAX)) {
                 batch.put(Table::Tail, [&*Indexes::tail_key(place, *number), &index.to_be_bytes()].concat(), chunk);
                 if batch.octets() > limits::GROUP_OCTETS_MAX {
-                    let full = std::mem::replace(&mut batch, Batch::of(Domain::Partition(place.partition)));
-                    commit(indexes, full).await?;
+                    commit(indexes, batch.take()).await?;
                 }
             }
         }

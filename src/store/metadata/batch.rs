@@ -78,6 +78,11 @@ impl Batch {
         Self { domain, writes: Vec::new(), octets: 0, refused: None }
     }
 
+    /// Everything so far; an empty batch of the same domain stays.
+    pub(in crate::store) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::of(self.domain))
+    }
+
     /// Sets a value.
     pub(in crate::store) fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let (key, value) = (key.as_ref(), value.as_ref());

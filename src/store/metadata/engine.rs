@@ -96,6 +96,17 @@ impl Engine {
         failpoint::reach("commit.after");
         committed
     }
+
+    /// Commits a batch that has grown beyond so many octets and goes on with an empty one: for writes of any number,
+    /// each of which is right by itself. Blocks as [`Engine::commit`].
+    pub(in crate::store) fn commit_beyond(
+        &self,
+        octets: usize,
+        batch: &mut Batch,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        if batch.octets() > octets { self.commit(batch.take(), durability) } else { Ok(()) }
+    }
 }
 
 /// A view of all tables at one moment.

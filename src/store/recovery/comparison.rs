@@ -115,8 +115,7 @@ impl Comparison {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let batch = std::mem::replace(&mut self.batch, Batch::of(Domain::Installation));
-        self.engine.commit(batch, Durability::Synced)
+        self.engine.commit(self.batch.take(), Durability::Synced)
     }
 
     /// The caller's work has cured so many of its findings; the others are lost.

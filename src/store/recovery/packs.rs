@@ -298,11 +298,7 @@ impl Notes<'_> {
         let batch = self.batches.entry(place.partition).or_insert_with(of_partition);
         let key = [&*found_prefix(place), &number.get().to_be_bytes()].concat();
         batch.put(Table::Outbox, key, body.encode());
-        if batch.octets() > limits::DOCTOR_BATCH_OCTETS {
-            let full = std::mem::replace(batch, of_partition());
-            self.inner.engine.commit(full, Durability::Buffered)?;
-        }
-        Ok(())
+        self.inner.engine.commit_beyond(limits::DOCTOR_BATCH_OCTETS, batch, Durability::Buffered)
     }
 
     /// Writes what is left and counts the messages.

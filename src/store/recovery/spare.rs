@@ -269,9 +269,7 @@ fn write_rows(engine: &Engine, rows: Rows) -> Result<(), StoreError> {
     let mut batch = Batch::of(domain);
     for (of, key, value) in rows {
         batch.put(of.table(), key, value);
-        if batch.octets() > limits::DOCTOR_BATCH_OCTETS {
-            engine.commit(std::mem::replace(&mut batch, Batch::of(domain)), Durability::Buffered)?;
-        }
+        engine.commit_beyond(limits::DOCTOR_BATCH_OCTETS, &mut batch, Durability::Buffered)?;
     }
     engine.commit(batch, Durability::Buffered)
 }

@@ -16,7 +16,7 @@ use super::super::{
 };
 use crate::{
     clock::UnixMillis,
-    limits::SWEEP_CONTENTS_AT_ONCE,
+    limits::{GROUP_OCTETS_MAX, SWEEP_CONTENTS_AT_ONCE},
     mail::{AccountId, ContentId},
     store::{
         StoreError,
@@ -173,12 +173,22 @@ impl Shared {
                 Since(plan.now).put(since_key(id), &mut batch);
             }
             marks.add(plan, location, (!is_named).then_some(since.unwrap_or(plan.now)));
+            self.note(plan, GROUP_OCTETS_MAX, &mut batch)?;
         }
-        if plan.write == Write::Yes && !batch.is_empty() {
-            // Where a crash loses this, the contents are found again.
-            self.engine.commit(batch, Durability::Buffered)?;
-        }
+        self.note(plan, 0, &mut batch)?;
         Ok(marks)
+    }
+
+    /// Writes what was found, once it is more than so many octets. Where a crash loses it, it is found again.
+    pub(super) fn note(&self, plan: &Plan, octets: usize, batch: &mut Batch) -> Result<(), StoreError> {
+        match plan.write {
+            Write::Yes => self.engine.commit_beyond(octets, batch, Durability::Buffered),
+            Write::No if batch.octets() > octets => {
+                drop(batch.take());
+                Ok(())
+            }
+            Write::No => Ok(()),
+        }
     }
 
     /// Since when contents of the range have been without a reference.

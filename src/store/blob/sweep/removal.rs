@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::UnixMillis,
-    limits::ORPHAN_HOURS,
+    limits::{GROUP_OCTETS_MAX, ORPHAN_HOURS},
     store::{
         StoreError, failpoint,
         metadata::{Batch, Domain, Durability, Table},
@@ -77,10 +77,23 @@ impl Shared {
                 }
                 Some(_) => {}
             }
+            batch = self.note_beyond(plan, GROUP_OCTETS_MAX, batch).await?;
         }
         // Those that have gone, or got a name.
-        known.keys().for_each(|name| batch.delete(Table::Location, stray_key(name)));
-        if plan.write == Write::Yes { self.commit_buffered(batch).await } else { Ok(()) }
+        for name in known.keys() {
+            batch.delete(Table::Location, stray_key(name));
+            batch = self.note_beyond(plan, GROUP_OCTETS_MAX, batch).await?;
+        }
+        self.note_beyond(plan, 0, batch).await.map(drop)
+    }
+
+    /// [`Shared::note`] off the reactor; gives what is left of the batch.
+    async fn note_beyond(self: &Arc<Self>, plan: &Plan, octets: usize, mut batch: Batch) -> Result<Batch, StoreError> {
+        if batch.octets() <= octets {
+            return Ok(batch);
+        }
+        let (shared, plan) = (Arc::clone(self), plan.clone());
+        blocking(move || shared.note(&plan, octets, &mut batch).map(|()| batch)).await
     }
 
     /// Objects that no row names. Listed first: what is put and named meanwhile is not among them.

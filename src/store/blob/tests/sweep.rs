@@ -324,3 +324,22 @@ async fn the_same_content_delivered_between_mark_and_delete_survives() {
     }
     assert!(points > 10, "the sweep waited at {points} points");
 }
+
+#[tokio::test]
+async fn more_contents_lose_their_references_at_once_than_one_batch_can_note() {
+    const CONTENTS: u64 = 200_000;
+    let world = World::new();
+    let engine = &world.contents.engine;
+    let pack = world.contents.blobs.0.new_pack_name();
+    let mut batch = Batch::of(Domain::Installation);
+    for number in 0..CONTENTS {
+        let id = ContentId(*blake3::hash(&number.to_be_bytes()).as_bytes());
+        let content = manifest::Named { id, kind: manifest::Kind::Part, octets: 1 };
+        rows::Location { pack, offset: number, stored_octets: 1, content }.settle(&mut batch);
+        engine.commit_beyond(crate::limits::GROUP_OCTETS_MAX, &mut batch, Durability::Buffered).unwrap();
+    }
+    engine.commit(batch, Durability::Buffered).unwrap();
+    world.advance(3 * DAY);
+    assert_eq!(world.sweep().await.unnamed, CONTENTS);
+    assert_eq!(world.contents.blobs.0.count(&pages::Pages::new(Table::Location, rows::SINCE)).unwrap(), CONTENTS);
+}

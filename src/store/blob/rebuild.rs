@@ -5,7 +5,7 @@ use super::{
     pack::{END_OCTETS, End, Footer},
     pages::Pages,
     read::blocking,
-    rows::{Location, PackName, PackRow, STAGED, Totals, id_of_key, settled_key},
+    rows::{Location, PackName, PackRow, STAGED, Totals, settled_key},
 };
 use crate::{
     mail::{AccountId, MessageNumber},
@@ -38,15 +38,12 @@ impl Shared {
         let (staged, retired) = (self.staged_packs().await?, self.retired().await?);
         let mut rebuilt = Rebuilt::default();
         let (mut totals, mut messages) = (Totals::default(), HashSet::new());
-        let mut names = self.objects.list("packs").await?;
-        names.sort();
-        let there: HashSet<PackName> = names.iter().filter_map(|(name, _)| PackName::parse(name)).collect();
-        let there = Arc::new(there);
-        for (name, octets) in names {
-            // A staged object's rows say more than its index: the packer still has to look at it.
-            // A retired one says what has moved or gone.
-            let is_settled = |name: &PackName| !staged.contains(name) && !retired.contains_key(name);
-            let Some(name) = PackName::parse(&name).filter(is_settled) else { continue };
+        let packs = self.listed_packs().await?;
+        let there = Arc::new(packs.iter().map(|(name, _)| *name).collect::<HashSet<_>>());
+        // A staged object's rows say more than its index: the packer still has to look at it.
+        // A retired one says what has moved or gone.
+        let is_settled = |name: &PackName| !staged.contains(name) && !retired.contains_key(name);
+        for (name, octets) in packs.into_iter().filter(|(name, _)| is_settled(name)) {
             match self.footer(name).await {
                 Ok(footer) => {
                     count(&footer, &mut totals, &mut messages);
@@ -70,9 +67,9 @@ impl Shared {
     async fn drop_unreadable(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut pages = Pages::settled();
         while let Some(rows) = self.page(&mut pages).await? {
-            let is_bad = |key: &[u8], row: &[u8]| id_of_key(key).is_none_or(|id| Location::decode(id, row).is_err());
             let mut batch = Batch::of(Domain::Installation);
-            rows.iter().filter(|(key, row)| is_bad(key, row)).for_each(|(key, _)| batch.delete(Table::Location, key));
+            let bad = rows.iter().filter(|row| Location::of_row(row).is_none());
+            bad.for_each(|(key, _)| batch.delete(Table::Location, key));
             let shared = Arc::clone(self);
             if !batch.is_empty() {
                 blocking(move || shared.engine.commit(batch, Durability::Synced)).await?;

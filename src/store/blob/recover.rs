@@ -5,7 +5,7 @@ use super::{
     manifest::Manifest,
     pages::Pages,
     read::blocking,
-    rows::{Location, OwnedBody, PackName, PackRow, STAGED, frame_key, id_key, id_of_key, settled_key},
+    rows::{Location, OwnedBody, PACKS, PackName, PackRow, STAGED, frame_key, id_key, id_of_key, settled_key},
 };
 use crate::{
     mail::{AccountId, ContentId, MessageNumber},
@@ -77,7 +77,7 @@ impl Blobs {
         while let Some(rows) = self.0.page(&mut pages).await? {
             rows.iter().filter_map(|(key, row)| OwnedBody::decode(key, row)).for_each(&mut visit);
         }
-        for name in self.0.pack_names().await? {
+        for (name, _) in self.0.listed_packs().await? {
             match self.0.footer(name).await {
                 Ok(footer) => footer.bodies.into_iter().for_each(&mut visit),
                 Err(StoreError::Damaged(what)) => tracing::warn!(%what, "messages of this pack are not known"),
@@ -105,12 +105,13 @@ impl Blobs {
 }
 
 impl Shared {
-    /// Every pack, oldest generation first.
-    pub(super) async fn pack_names(&self) -> Result<Vec<PackName>, StoreError> {
-        let listed = self.objects.list("packs").await?;
-        let mut names: Vec<PackName> = listed.iter().filter_map(|(name, _)| PackName::parse(name)).collect();
-        names.sort_unstable();
-        Ok(names)
+    /// Every pack that there is with its octets, oldest generation first.
+    pub(super) async fn listed_packs(&self) -> Result<Vec<(PackName, u64)>, StoreError> {
+        let listed = self.objects.list(PACKS).await?;
+        let named = |(name, octets): (String, u64)| PackName::parse(&name).map(|name| (name, octets));
+        let mut packs: Vec<(PackName, u64)> = listed.into_iter().filter_map(named).collect();
+        packs.sort_unstable();
+        Ok(packs)
     }
 }
 
@@ -135,9 +136,7 @@ impl Comparing {
         };
         // Rows first: an object is there before its row.
         comparing.read_rows().await?;
-        let listed = shared.objects.list("packs").await?;
-        let named = |(name, octets): (String, u64)| PackName::parse(&name).map(|name| (name, octets));
-        comparing.objects = listed.into_iter().filter_map(named).collect();
+        comparing.objects = shared.listed_packs().await?.into_iter().collect();
         Ok(comparing)
     }
 
@@ -250,8 +249,7 @@ impl Comparing {
         }
         let mut pages = Pages::settled();
         while let Some(rows) = self.shared.page(&mut pages).await? {
-            let located = |(key, row): &(Vec<u8>, Vec<u8>)| Location::decode(id_of_key(key)?, row).ok();
-            for location in rows.iter().filter_map(located) {
+            for location in rows.iter().filter_map(Location::of_row) {
                 let (name, id) = (location.pack, location.content.id);
                 if suspect.contains(&name) && !held.contains(&(name, id)) && !staged.contains(&name) {
                     self.wrong(id, &format!("its location names {name}, which does not have it"));

@@ -24,6 +24,7 @@ use super::{
     Owner,
     frame::{Content, Frame, FrameHead},
     manifest::{Kind, Manifest, Named, read_id},
+    pages::Row,
 };
 use crate::{
     clock::UnixMillis,
@@ -51,16 +52,19 @@ pub(super) struct PackName {
     pub(super) number: u64,
 }
 
+/// The folder of objects of contents.
+pub(super) const PACKS: &str = "packs";
+
 impl fmt::Display for PackName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "packs/{:05}/{:016x}", self.generation, self.number)
+        write!(f, "{PACKS}/{:05}/{:016x}", self.generation, self.number)
     }
 }
 
 impl PackName {
     /// Reads an object's name; `None` where it is no pack's.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let (generation, number) = name.strip_prefix("packs/")?.split_once('/')?;
+        let (generation, number) = name.strip_prefix(PACKS)?.strip_prefix('/')?.split_once('/')?;
         Some(Self { generation: generation.parse().ok()?, number: u64::from_str_radix(number, 16).ok()? })
     }
 
@@ -121,6 +125,11 @@ impl Location {
             Some(Self { pack, offset, stored_octets, content })
         })();
         parsed.ok_or_else(|| damaged("location row", id))
+    }
+
+    /// Reads a settled location; `None` where it is damaged.
+    pub(super) fn of_row((key, row): &Row) -> Option<Self> {
+        Self::decode(id_of_key(key)?, row).ok()
     }
 
     pub(super) fn settle(&self, batch: &mut Batch) {

@@ -5,7 +5,7 @@ use super::{
     manifest::Kind,
     pages::Pages,
     read::blocking,
-    rows::{FRAME, Location, OwnedBody, PACKED_KEY, PackName, PackRow, Totals, id_of_key},
+    rows::{FRAME, Location, OwnedBody, PACKED_KEY, PACKS, PackName, PackRow, Totals},
 };
 use crate::store::{StoreError, metadata::Table};
 use std::{
@@ -76,7 +76,7 @@ impl Shared {
         statistics.packs = packs.len() as u64;
         statistics.stored_octets = statistics.fresh_octets + packs.values().map(|pack| pack.octets).sum::<u64>();
         let retired = self.retired().await?;
-        for (name, octets) in self.objects.list("packs").await? {
+        for (name, octets) in self.objects.list(PACKS).await? {
             let is_known = |name| packs.contains_key(&name) || retired.contains_key(&name);
             if !PackName::parse(&name).is_some_and(is_known) {
                 statistics.orphans += 1;
@@ -89,8 +89,7 @@ impl Shared {
     async fn count_settled(self: &Arc<Self>, statistics: &mut ContentStatistics) -> Result<(), StoreError> {
         let mut pages = Pages::settled();
         while let Some(rows) = self.page(&mut pages).await? {
-            let read = |(key, row): &(Vec<u8>, Vec<u8>)| Location::decode(id_of_key(key)?, row).ok();
-            for location in rows.iter().filter_map(read) {
+            for location in rows.iter().filter_map(Location::of_row) {
                 statistics.content(location.content.kind, location.content.octets);
             }
         }

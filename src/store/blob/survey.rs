@@ -51,11 +51,9 @@ impl Shared {
             }
         }
         let retired = self.retired().await?;
-        for (name, octets) in self.objects.list("packs").await? {
-            if PackName::parse(&name).is_some_and(|name| retired.contains_key(&name)) {
-                survey.retired += 1;
-                survey.retired_octets += octets;
-            }
+        for (_, octets) in self.listed_packs().await?.iter().filter(|(name, _)| retired.contains_key(name)) {
+            survey.retired += 1;
+            survey.retired_octets += octets;
         }
         Ok(survey)
     }

@@ -10,7 +10,7 @@
 
 use super::super::{
     Shared,
-    pages::{Pages, Row},
+    pages::Pages,
     read::blocking,
     rows::{Location, OwnedBody, PackName, SINCE, Since, id_key, id_of_key, since_key},
 };
@@ -126,7 +126,7 @@ impl Shared {
         let mut contents = Vec::new();
         while contents.len() < SWEEP_CONTENTS_AT_ONCE {
             let Some(rows) = self.page(pages).await? else { break };
-            let old = rows.iter().filter_map(read).filter(|location| location.pack.generation < below);
+            let old = rows.iter().filter_map(Location::of_row).filter(|location| location.pack.generation < below);
             contents.extend(old);
         }
         if contents.is_empty() {
@@ -246,10 +246,6 @@ impl Marks {
             tally.kept_octets += location.stored_octets;
         }
     }
-}
-
-fn read((key, row): &Row) -> Option<Location> {
-    Location::decode(id_of_key(key)?, row).ok()
 }
 
 fn place_of(key: &[u8]) -> Option<Place> {

@@ -25,7 +25,6 @@ pub use explain::{ContentExplained, ContentFate, ContentPlace, ObjectPlace};
 
 use super::{
     Shared,
-    pages::Pages,
     read::blocking,
     rows::{PackName, PackRow, Since},
 };
@@ -162,17 +161,14 @@ impl Shared {
         plan: &Plan,
         kept: HashMap<PackName, mark::Tally>,
     ) -> Result<Vec<Candidate>, StoreError> {
-        let (mut candidates, mut pages) = (Vec::new(), Pages::packs());
-        while let Some(rows) = self.page(&mut pages).await? {
-            let read = rows.iter().filter_map(|(key, row)| Some((PackName::of_key(key)?, PackRow::decode(row)?)));
-            for (name, row) in read.filter(|(name, _)| name.generation < plan.open_from) {
-                let kept = kept.get(&name).copied().unwrap_or_default();
-                // An object without contents may still name messages.
-                if row.is_mostly_gone(kept.kept_octets) || row.content_octets == 0 {
-                    candidates.push(Candidate { name, row });
-                }
-            }
-        }
+        let kept = |name: &PackName| kept.get(name).map_or(0, |kept| kept.kept_octets);
+        // An object without contents may still name messages.
+        let is_candidate = |name: &PackName, row: &PackRow| row.is_mostly_gone(kept(name)) || row.content_octets == 0;
+        let mut candidates: Vec<Candidate> = (self.pack_rows().await?.into_iter())
+            .filter(|(name, row)| name.generation < plan.open_from && is_candidate(name, row))
+            .map(|(name, row)| Candidate { name, row })
+            .collect();
+        candidates.sort_unstable_by_key(|candidate| candidate.name);
         Ok(candidates)
     }
 

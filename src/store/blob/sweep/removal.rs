@@ -5,7 +5,7 @@ use super::{
         Shared,
         pages::Pages,
         read::blocking,
-        rows::{PackName, Since, retired_key, stray_key},
+        rows::{PACKS, PackName, Since, retired_key, stray_key},
     },
     Outside, Plan, Swept, Write,
 };
@@ -22,8 +22,7 @@ use std::{
     sync::Arc,
 };
 
-/// The folders whose objects are ours to remove.
-const PACKS: &str = "packs";
+/// The folder of index bundles, whose objects are ours to remove as well.
 const BUNDLES: &str = "index";
 
 impl Shared {

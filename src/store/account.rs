@@ -1,7 +1,7 @@
 //! Accounts as the store knows them (an id and its data), and the directory kept for `accounts`.
 
 use super::{
-    SpecialUse, Store, StoreError,
+    Inner, SpecialUse, Store, StoreError,
     account_state::AccountState,
     failpoint,
     key::{Task, outbox},
@@ -265,8 +265,7 @@ impl Store {
         let inner = Arc::clone(&self.inner);
         super::off_the_reactor(move || {
             let _one_at_a_time = inner.directory.lock();
-            let stored = inner.engine.get(Table::System, NEXT_ACCOUNT)?;
-            let next = stored.and_then(|value| value.first_chunk().copied()).map_or(1, u64::from_be_bytes);
+            let next = inner.next_account()?;
             let mut batch = Batch::of(Domain::Installation);
             batch.put(Table::System, NEXT_ACCOUNT, (next + 1).to_be_bytes());
             failpoint::reach("account.before_id");
@@ -275,5 +274,13 @@ impl Store {
             AccountId::new(next).ok_or_else(|| StoreError::Failed("account ids are used up".to_owned()))
         })
         .await?
+    }
+}
+
+impl Inner {
+    /// The id that the next account gets.
+    pub(super) fn next_account(&self) -> Result<u64, StoreError> {
+        let stored = self.engine.get(Table::System, NEXT_ACCOUNT)?;
+        Ok(stored.and_then(|value| value.first_chunk().copied()).map_or(1, u64::from_be_bytes))
     }
 }

@@ -41,8 +41,12 @@
 //! Copies of `identity`, `Directory` and the names of `Mailbox` stand among the objects (`recovery::spare`): with them and
 //! what packs name, all of this can be made again but flags and moves.
 
-use super::metadata::after_prefix;
+use super::{
+    StoreError,
+    metadata::{Engine, Table, after_prefix},
+};
 use crate::mail::{AccountId, ContentId, MailboxId, MessageNumber, ModSeq, Uid};
+use std::ops::Bound;
 
 /// The version of everything that the store writes. A store of another one is refused.
 pub(super) const FORMAT: u8 = 1;
@@ -53,6 +57,9 @@ pub(super) fn partition_of(account: AccountId, partitions: u16) -> u16 {
     u16::try_from(mixed % u64::from(partitions.max(1))).unwrap_or(0)
 }
 
+/// Octets of a [`Place`] in a key.
+const PLACE_OCTETS: usize = 10;
+
 /// An account with its partition: the beginning of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
@@ -61,6 +68,13 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whose a key is that begins with partition and account.
+    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
+        let (partition, rest) = key.split_first_chunk::<2>()?;
+        let account = AccountId::new(u64::from_be_bytes(*rest.first_chunk()?))?;
+        Some(Self { partition: u16::from_be_bytes(*partition), account })
+    }
+
     pub(super) fn prefix(self) -> Vec<u8> {
         let mut key = Vec::with_capacity(32);
         key.extend(self.partition.to_be_bytes());
@@ -174,6 +188,21 @@ pub(super) enum Task {
 pub(super) fn outbox(partition: u16, task: Task) -> Vec<u8> {
     let [high, low] = partition.to_be_bytes();
     vec![high, low, task as u8]
+}
+
+/// Every account that a table has rows of, by partition and id: one short scan each.
+pub(super) fn places_in(engine: &Engine, table: Table) -> Result<Vec<Place>, StoreError> {
+    let (mut places, mut from) = (Vec::new(), Some(Vec::new()));
+    while let Some(start) = from.take() {
+        engine.scan(table, (Bound::Included(&*start), Bound::Unbounded), |key, _| {
+            if let Some(prefix) = key.get(..PLACE_OCTETS) {
+                places.extend(Place::of_key(prefix));
+                from = after_prefix(prefix.to_vec());
+            }
+            false
+        })?;
+    }
+    Ok(places)
 }
 
 /// The two values of a block of rows.

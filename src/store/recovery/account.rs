@@ -7,7 +7,7 @@ use crate::{
         account_state::{Counters, Named},
         block::Block,
         inner::Inner,
-        key::{Place, end_of, releases},
+        key::{Place, places_in, releases},
         mailbox::Row,
         metadata::{Table, View},
         off_the_reactor,
@@ -18,7 +18,6 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
     sync::Arc,
 };
 
@@ -286,39 +285,18 @@ impl Store {
 
 impl Inner {
     fn all_places(&self) -> Result<Vec<Place>, StoreError> {
-        let mut found = BTreeSet::new();
+        let mut accounts = BTreeSet::new();
         for table in [Table::Mailbox, Table::Row, Table::Record, Table::Reference] {
-            let mut from = Vec::new();
-            while let Some(prefix) = self.first_prefix(table, &from)? {
-                from = end_of(prefix.clone());
-                found.insert(prefix);
-            }
+            accounts.extend(places_in(&self.engine, table)?.into_iter().map(|place| place.account));
         }
-        let place = |prefix: Vec<u8>| {
-            let (_, account) = prefix.split_first_chunk::<2>()?;
-            AccountId::new(u64::from_be_bytes(*account.first_chunk()?)).map(|account| self.place(account))
-        };
-        let mut places: Vec<Place> = found.into_iter().filter_map(place).collect();
-        places.sort_by_key(|place| place.account);
-        places.dedup();
         // A removed account that may be brought back is as it was left, and is examined once it is back.
-        let mut present = Vec::with_capacity(places.len());
-        for place in places {
+        let mut present = Vec::with_capacity(accounts.len());
+        for place in accounts.into_iter().map(|account| self.place(account)) {
             if self.engine.get(Table::Mailbox, place.retired_counters())?.is_none() {
                 present.push(place);
             }
         }
         Ok(present)
-    }
-
-    /// Partition and account of the first key from `from` on.
-    fn first_prefix(&self, table: Table, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut first = None;
-        self.engine.scan(table, (Bound::Included(from), Bound::Unbounded), |key, _| {
-            first = key.get(..10).map(<[u8]>::to_vec);
-            false
-        })?;
-        Ok(first)
     }
 
     /// Drops what memory holds of an account, after its rows were changed beside its writer.

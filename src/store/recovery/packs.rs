@@ -129,7 +129,7 @@ impl Store {
         let inner = Arc::clone(&self.inner);
         off_the_reactor(move || {
             let mut batch = Batch::of(Domain::Installation);
-            batch.put(Table::System, NEXT_ACCOUNT, next_account(&inner)?.to_be_bytes());
+            batch.put(Table::System, NEXT_ACCOUNT, inner.next_account()?.to_be_bytes());
             inner.engine.commit(batch, Durability::Synced)
         })
         .await?
@@ -333,21 +333,16 @@ fn make_account(inner: &Inner, place: Place) -> Result<(), StoreError> {
     }
     batch.put(Table::Mailbox, place.counters(), counters.encode());
     inner.engine.commit(batch, Durability::Buffered)?;
-    let next = next_account(inner)?.max(place.account.get().saturating_add(1));
+    let next = inner.next_account()?.max(place.account.get().saturating_add(1));
     let mut batch = Batch::of(Domain::Installation);
     batch.put(Table::System, NEXT_ACCOUNT, next.to_be_bytes());
     inner.engine.commit(batch, Durability::Buffered)
 }
 
-fn next_account(inner: &Inner) -> Result<u64, StoreError> {
-    let next = inner.engine.get(Table::System, NEXT_ACCOUNT)?;
-    Ok(next.and_then(|value| value.first_chunk().copied()).map_or(1, u64::from_be_bytes))
-}
-
 /// Account ids that were given out after the spare copy was written are not given out again.
 fn pass_account_ids(inner: &Inner) -> Result<(), StoreError> {
     let mut batch = Batch::of(Domain::Installation);
-    let next = next_account(inner)?.saturating_add(limits::DOCTOR_NUMBERS_SKIPPED);
+    let next = inner.next_account()?.saturating_add(limits::DOCTOR_NUMBERS_SKIPPED);
     batch.put(Table::System, NEXT_ACCOUNT, next.to_be_bytes());
     inner.engine.commit(batch, Durability::Buffered)
 }

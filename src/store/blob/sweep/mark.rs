@@ -17,11 +17,11 @@ use super::super::{
 use crate::{
     clock::UnixMillis,
     limits::{GROUP_OCTETS_MAX, SWEEP_CONTENTS_AT_ONCE},
-    mail::{AccountId, ContentId},
+    mail::ContentId,
     store::{
         StoreError,
-        key::Place,
-        metadata::{Batch, Domain, Durability, Table, after_prefix},
+        key::{Place, places_in},
+        metadata::{Batch, Domain, Durability, Table},
     },
 };
 use std::{
@@ -216,19 +216,9 @@ impl Shared {
         Ok(named)
     }
 
-    /// Every account that has references: one short scan each.
+    /// Every account that has references.
     pub(in super::super) fn accounts_with_references(&self) -> Result<Vec<Place>, StoreError> {
-        let (mut places, mut from) = (Vec::new(), Some(Vec::new()));
-        while let Some(start) = from.take() {
-            self.engine.scan(Table::Reference, (Bound::Included(&*start), Bound::Unbounded), |key, _| {
-                if let Some(place) = place_of(key) {
-                    places.push(place);
-                    from = after_prefix(place.prefix());
-                }
-                false
-            })?;
-        }
-        Ok(places)
+        places_in(&self.engine, Table::Reference)
     }
 }
 
@@ -246,10 +236,4 @@ impl Marks {
             tally.kept_octets += location.stored_octets;
         }
     }
-}
-
-fn place_of(key: &[u8]) -> Option<Place> {
-    let (partition, rest) = key.split_first_chunk::<2>()?;
-    let account = AccountId::new(u64::from_be_bytes(*rest.first_chunk()?))?;
-    Some(Place { partition: u16::from_be_bytes(*partition), account })
 }

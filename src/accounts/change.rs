@@ -172,8 +172,8 @@ impl Accounts {
         };
         self.change(move |names| {
             let change = Change::default().delete(Key::Returning(id));
-            Ok(match names.address_of(id) {
-                Some(address) if !is_there => change.delete(Key::Account(address.clone())),
+            Ok(match names.entry_of(id) {
+                Some((address, _)) if !is_there => change.delete(Key::Account(address.clone())),
                 _ => change,
             })
         })

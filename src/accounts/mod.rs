@@ -183,6 +183,11 @@ impl Accounts {
         self.shared.names.read().account(address).map(|entry| entry.account.clone())
     }
 
+    /// The account of this id. Looks through all of them.
+    pub fn account_of(&self, id: AccountId) -> Option<Account> {
+        self.shared.names.read().entry_of(id).map(|(_, entry)| entry.account.clone())
+    }
+
     /// Where mail for `path` goes. `Postmaster` without a domain is the postmaster of the first
     /// domain, or its first account. An in-memory look-up.
     pub fn resolve(&self, path: &ForwardPath) -> Result<Resolution, AccountsError> {

@@ -87,9 +87,9 @@ impl Names {
         self.returning.iter().copied().collect()
     }
 
-    /// The folded address of an account.
-    pub(super) fn address_of(&self, id: AccountId) -> Option<&Address> {
-        self.accounts.iter().find(|(_, entry)| entry.account.id == id).map(|(address, _)| address)
+    /// The folded address of an account, and what is known of it.
+    pub(super) fn entry_of(&self, id: AccountId) -> Option<(&Address, &Entry)> {
+        self.accounts.iter().find(|(_, entry)| entry.account.id == id)
     }
 
     pub(super) fn domain_order(&self, domain: &Domain) -> Option<u64> {

@@ -4,7 +4,7 @@ use super::{Admin, AdminError, Done, Run};
 use crate::{
     clock::UnixMillis,
     mail::ContentId,
-    store::{ContentFate, ContentPlace, ObjectPlace, Swept},
+    store::{ContentFate, ContentPlace, Swept},
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,43 +51,13 @@ pub struct ExplainedContent {
     /// Its octets, decoded; none where it is nowhere.
     pub octets: Option<u64>,
     /// Where it is.
-    pub places: Vec<ExplainedPlace>,
+    pub places: Vec<ContentPlace>,
     /// Who names it.
     pub references: Vec<ExplainedReference>,
     /// Whether a delivery that is not finished or not packed names it.
     pub under_way: bool,
     /// When it would go.
     pub fate: Fate,
-}
-
-/// One place of a content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "place", rename_all = "kebab-case")]
-pub enum ExplainedPlace {
-    /// In the write-ahead store.
-    Fresh {
-        /// Frames.
-        frames: u64,
-    },
-    /// In an object that a delivery wrote, not yet packed.
-    Staged(ExplainedObject),
-    /// At its settled place.
-    Settled(ExplainedObject),
-}
-
-/// A place in an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExplainedObject {
-    /// The object.
-    pub object: String,
-    /// Its generation.
-    pub generation: u32,
-    /// Its octets.
-    pub object_octets: u64,
-    /// Where the content's record begins.
-    pub offset: u64,
-    /// Octets of the record.
-    pub stored_octets: u64,
 }
 
 /// An account that names a content.
@@ -136,9 +106,8 @@ pub(super) async fn sweep(admin: &Admin, run: Run) -> Result<Done, AdminError> {
 pub(super) async fn explain(admin: &Admin, content: &str) -> Result<Done, AdminError> {
     let id: ContentId = content.parse().map_err(|()| AdminError::ContentName(content.to_owned()))?;
     let explained = admin.store.explain_content(id).await?;
-    let accounts = admin.accounts.accounts();
     let references = explained.references.iter().map(|(account, messages)| {
-        let known = accounts.iter().find(|known| known.id == *account);
+        let known = admin.accounts.account_of(*account);
         let account = known.map_or_else(|| account.to_string(), |known| known.address.to_string());
         ExplainedReference { account, messages: *messages }
     });
@@ -148,21 +117,8 @@ pub(super) async fn explain(admin: &Admin, content: &str) -> Result<Done, AdminE
         references: references.collect(),
         under_way: explained.is_under_way,
         fate: fate(explained.fate),
-        places: explained.places.into_iter().map(place).collect(),
+        places: explained.places,
     })))
-}
-
-fn place(place: ContentPlace) -> ExplainedPlace {
-    match place {
-        ContentPlace::Fresh { frames } => ExplainedPlace::Fresh { frames },
-        ContentPlace::Staged(object) => ExplainedPlace::Staged(in_object(object)),
-        ContentPlace::Settled(object) => ExplainedPlace::Settled(in_object(object)),
-    }
-}
-
-fn in_object(place: ObjectPlace) -> ExplainedObject {
-    let ObjectPlace { object, generation, offset, stored_octets, object_octets } = place;
-    ExplainedObject { object, generation, object_octets, offset, stored_octets }
 }
 
 fn fate(fate: ContentFate) -> Fate {

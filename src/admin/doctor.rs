@@ -18,20 +18,10 @@ use tokio::sync::mpsc;
 pub struct Examination {
     /// The checks; all of them where there is none.
     pub only: Vec<Check>,
-    /// Whether every content is read.
-    pub deep: Deep,
+    /// How much is read.
+    pub depth: Depth,
     /// Whether findings are mended, or only would be; `None` for a look.
     pub repair: Option<Run>,
-}
-
-/// Whether every content is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Deep {
-    /// Rows and indexes of packs only.
-    No,
-    /// Contents as well.
-    Yes,
 }
 
 /// What the doctor found, in all.
@@ -81,8 +71,7 @@ fn plan(store: &Store, asked: &Examination) -> Result<Plan, AdminError> {
     if mode == Mode::Mend && others && !store.is_idle() {
         return Err(AdminError::Serving);
     }
-    let depth = if asked.deep == Deep::Yes { Depth::Contents } else { Depth::Rows };
-    Ok(Plan { checks, depth, mode })
+    Ok(Plan { checks, depth: asked.depth, mode })
 }
 
 impl Diagnosis {

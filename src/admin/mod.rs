@@ -36,13 +36,13 @@ mod upkeep;
 
 pub use crate::{
     accounts::{Alias, AliasName},
-    store::{Check, FromPacks, Limit, Remedy, Swept},
+    store::{Check, ContentPlace, Depth, FromPacks, Limit, ObjectPlace, Remedy, Swept},
 };
 pub use archive::Form;
-pub use blob::{BlobFigures, ExplainedContent, ExplainedObject, ExplainedPlace, ExplainedReference, Fate};
+pub use blob::{BlobFigures, ExplainedContent, ExplainedReference, Fate};
 pub use connect::{Connection, Running};
 pub use control::Socket;
-pub use doctor::{Deep, Diagnosis, Examination, Patient};
+pub use doctor::{Diagnosis, Examination, Patient};
 pub use error::{AdminError, Failure, Kind};
 pub use event::{Done, Event, Item, Progress, Stage};
 pub use export::Exported;

@@ -1,7 +1,7 @@
 //! What is printed of contents.
 
 use super::output::{count, row, size};
-use crate::admin::{BlobFigures, ExplainedContent, ExplainedObject, ExplainedPlace, Fate, Run, Swept};
+use crate::admin::{BlobFigures, ContentPlace, ExplainedContent, Fate, ObjectPlace, Run, Swept};
 
 /// Characters of the longest bar.
 const BAR: usize = 40;
@@ -37,9 +37,9 @@ pub(super) fn explained(explained: &ExplainedContent) -> String {
     let mut lines = vec![row("content", &explained.content)];
     lines.extend(explained.octets.map(|octets| row("size", &size(octets))));
     lines.extend(explained.places.iter().map(|place| match place {
-        ExplainedPlace::Fresh { frames } => row("not packed", &format!("in {}", count(*frames, "frame"))),
-        ExplainedPlace::Staged(object) => row("not packed", &in_object(object)),
-        ExplainedPlace::Settled(object) => row("packed", &in_object(object)),
+        ContentPlace::Fresh { frames } => row("not packed", &format!("in {}", count(*frames, "frame"))),
+        ContentPlace::Staged(object) => row("not packed", &in_object(object)),
+        ContentPlace::Settled(object) => row("packed", &in_object(object)),
     }));
     lines.extend(explained.references.iter().map(|reference| {
         row("named by", &format!("{} of {}", count(reference.messages, "message"), reference.account))
@@ -51,8 +51,8 @@ pub(super) fn explained(explained: &ExplainedContent) -> String {
     lines.join("\n")
 }
 
-fn in_object(place: &ExplainedObject) -> String {
-    let ExplainedObject { object, generation, object_octets, offset, stored_octets } = place;
+fn in_object(place: &ObjectPlace) -> String {
+    let ObjectPlace { object, generation, object_octets, offset, stored_octets } = place;
     let end = offset + stored_octets;
     format!("{object} (generation {generation}, {}), octets {offset} to {end}", size(*object_octets))
 }

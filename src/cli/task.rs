@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     admin::{
-        Alias, Check, Connection, Deep, Done, Event, Examination, Failure, Form, Kind, LimitChange, MessagePlace,
+        Alias, Check, Connection, Depth, Done, Event, Examination, Failure, Form, Kind, LimitChange, MessagePlace,
         Request, Run,
     },
     config::Config,
@@ -159,7 +159,7 @@ impl DoctorArguments {
         let run = if self.dry_run { Run::Dry } else { Run::Really };
         Examination {
             only: self.only.into_iter().map(CheckArgument::check).collect(),
-            deep: if self.deep { Deep::Yes } else { Deep::No },
+            depth: if self.deep { Depth::Contents } else { Depth::Rows },
             repair: self.repair.then_some(run),
         }
     }

@@ -30,7 +30,7 @@ impl Delivery {
 
     async fn warn(&self, account: AccountId, accounts: &Accounts) -> Result<(), StoreError> {
         let Some((level, quota)) = self.store.warning_due(account)? else { return Ok(()) };
-        let Some(owner) = accounts.accounts().into_iter().find(|owner| owner.id == account) else { return Ok(()) };
+        let Some(owner) = accounts.account_of(account) else { return Ok(()) };
         let now = self.clock.now();
         let warning = Warning { level, quota, owner: &owner.address, id: self.clock.random_u64(), date: date(now) };
         if self.store.append_warning(account, warning.message(&self.hostname, now)).await? {

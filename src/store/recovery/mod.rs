@@ -95,7 +95,8 @@ impl Check {
 }
 
 /// How much is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Depth {
     /// Rows, indexes of packs and segments.
     Rows,

@@ -16,6 +16,7 @@ use crate::{
     mail::{AccountId, ContentId},
     store::{StoreError, metadata::Table},
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What is known of one content.
@@ -36,7 +37,8 @@ pub struct ContentExplained {
 }
 
 /// One place of a content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "place", rename_all = "kebab-case")]
 pub enum ContentPlace {
     /// In the write-ahead store, in frames of its delivery.
     Fresh {
@@ -50,18 +52,18 @@ pub enum ContentPlace {
 }
 
 /// A place in an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectPlace {
     /// The object's name.
     pub object: String,
     /// The object's generation.
     pub generation: u32,
+    /// Octets of the object.
+    pub object_octets: u64,
     /// First octet of its record.
     pub offset: u64,
     /// Octets of its record.
     pub stored_octets: u64,
-    /// Octets of the object.
-    pub object_octets: u64,
 }
 
 /// When a content would go.

@@ -8,6 +8,7 @@ use super::{
     },
     metadata::Table,
     outbox,
+    upkeep::Rounds,
 };
 use crate::{
     limits,
@@ -86,16 +87,8 @@ impl Outside for Records {
 
 /// Sweeps once a day until `closing` resolves. A sweep under way ends at its next step then.
 pub(super) async fn sweep_daily(inner: Weak<Inner>, closing: impl Future<Output = ()>) {
-    let every = Duration::from_secs(limits::SWEEP_LOOK_SECONDS);
-    let mut closing = std::pin::pin!(closing);
-    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut closing => return,
-            _ = looks.tick() => {}
-        }
+    let mut looks = Rounds::every(Duration::from_secs(limits::SWEEP_LOOK_SECONDS), closing);
+    while looks.next().await {
         let Some(inner) = inner.upgrade() else { return };
         match sweep_if_due(Store { inner }).await {
             Ok(()) | Err(StoreError::Closing) => {}

@@ -20,7 +20,10 @@ use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, Interval, MissedTickBehavior},
+};
 
 /// Counts over the whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -131,6 +134,39 @@ impl Inner {
     }
 }
 
+/// Rounds of work at intervals, until the store closes. One that takes longer puts off the next.
+pub(super) struct Rounds<C> {
+    ticks: Interval,
+    closing: Pin<Box<C>>,
+}
+
+impl<C: Future<Output = ()>> Rounds<C> {
+    /// The first round comes after one interval.
+    pub(super) fn every(interval: Duration, closing: C) -> Self {
+        Self::from(Instant::now() + interval, interval, closing)
+    }
+
+    /// The first round comes at once.
+    fn at_once_and_every(interval: Duration, closing: C) -> Self {
+        Self::from(Instant::now(), interval, closing)
+    }
+
+    fn from(first: Instant, interval: Duration, closing: C) -> Self {
+        let mut ticks = tokio::time::interval_at(first, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, closing: Box::pin(closing) }
+    }
+
+    /// Waits for the next round; `false` once the store closes, after which it is not to be called again.
+    pub(super) async fn next(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = &mut self.closing => false,
+            _ = self.ticks.tick() => true,
+        }
+    }
+}
+
 /// Resolves once the store closes.
 async fn is_closed(closing: Arc<Mark>) {
     closing.above(0).await;
@@ -139,14 +175,9 @@ async fn is_closed(closing: Arc<Mark>) {
 /// Forgets deliveries whose senders have given up, and removes what can no longer be brought back: at the start and
 /// each hour.
 async fn remove_old(inner: Weak<Inner>, closing: Arc<Mark>) {
-    let mut closed = std::pin::pin!(is_closed(closing));
-    let mut hours = tokio::time::interval(Duration::from_secs(limits::REPEAT_SWEEP_SECONDS));
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut closed => return,
-            _ = hours.tick() => {}
-        }
+    let every = Duration::from_secs(limits::REPEAT_SWEEP_SECONDS);
+    let mut rounds = Rounds::at_once_and_every(every, is_closed(closing));
+    while rounds.next().await {
         let Some(inner) = inner.upgrade() else { return };
         inner.wake_writers();
         let store = Store { inner: Arc::clone(&inner) };

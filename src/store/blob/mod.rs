@@ -43,6 +43,7 @@ mod verify;
 use super::{
     StoreError,
     metadata::{Batch, Engine, Table},
+    upkeep::Rounds,
 };
 use crate::{
     clock::{Clock, UnixMillis},
@@ -60,7 +61,6 @@ use split::Splitter;
 use std::{
     ops::Range,
     path::PathBuf,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -256,16 +256,8 @@ impl Blobs {
     /// Moves fresh contents into packs each `every` (a second or more), until `closing` resolves; a pack under way is
     /// finished first. Spawn it, and wait for it when the store closes.
     pub(super) async fn run_packer(self, every: Duration, closing: impl Future<Output = ()> + Send) {
-        let every = every.max(Duration::from_secs(1));
-        let mut closing = pin!(closing);
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut closing => return,
-                _ = ticks.tick() => {}
-            }
+        let mut rounds = Rounds::every(every.max(Duration::from_secs(1)), closing);
+        while rounds.next().await {
             if let Err(error) = self.pack_if_due().await {
                 warn!(%error, "packer failed, contents stay where they are");
             }

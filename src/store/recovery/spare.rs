@@ -24,6 +24,7 @@ use crate::{
         inner::{IDENTITY, Inner},
         metadata::{Batch, Domain, Durability, Engine, Table, View},
         off_the_reactor,
+        upkeep::Rounds,
     },
 };
 use bytes::Bytes;
@@ -277,10 +278,7 @@ fn write_rows(engine: &Engine, rows: Rows) -> Result<(), StoreError> {
 /// Keeps spare copies in step, until `closing` resolves; what has changed by then is written first. Logs a warning
 /// where an object cannot be written; it is tried again.
 pub(in crate::store) async fn keep(inner: Weak<Inner>, closing: impl Future<Output = ()> + Send) {
-    let mut closing = std::pin::pin!(closing);
-    let mut ticks = tokio::time::interval(Duration::from_secs(limits::SPARE_SECONDS));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks.tick().await;
+    let mut rounds = Rounds::every(Duration::from_secs(limits::SPARE_SECONDS), closing);
     if let Some(inner) = inner.upgrade()
         && let Err(error) = inner.compare_spares().await
     {
@@ -290,10 +288,8 @@ pub(in crate::store) async fn keep(inner: Weak<Inner>, closing: impl Future<Outp
         let Some(open) = inner.upgrade() else { return };
         open.write_spares().await;
         drop(open);
-        tokio::select! {
-            biased;
-            () = &mut closing => break,
-            _ = ticks.tick() => {}
+        if !rounds.next().await {
+            break;
         }
     }
     if let Some(inner) = inner.upgrade() {

@@ -1,6 +1,6 @@
 //! Administrator tasks: over a real control socket, and mail into files and back.
 
-use crate::support::{archive, corpora};
+use crate::support::{archive, corpora, task::outcome};
 use postern::{
     accounts::Accounts,
     admin::{
@@ -69,17 +69,7 @@ impl Fixture {
 
     /// Every item of a task, and its end.
     async fn run(&self, request: Request) -> (Vec<Item>, Result<Done, Failure>) {
-        let mut events = self.admin().start(request);
-        let mut items = Vec::new();
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Progress(_) => {}
-                Event::Item(item) => items.push(item),
-                Event::Done(done) => return (items, Ok(done)),
-                Event::Failed(failure) => return (items, Err(failure)),
-            }
-        }
-        panic!("the task ended without an answer");
+        outcome(self.admin().start(request)).await
     }
 
     async fn done(&self, request: Request) -> Done {

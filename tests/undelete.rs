@@ -1,9 +1,10 @@
 //! What was deleted comes back while its grace lasts, and goes for good afterwards.
 
+use super::support::task::outcome;
 use bytes::Bytes;
 use postern::{
     accounts::{Accounts, AccountsError, Password},
-    admin::{Admin, Done, Event, Failure, Item, Kind, Request, Run},
+    admin::{Admin, Done, Failure, Item, Kind, Request, Run},
     clock::{Clock, UnixMillis},
     mail::{AccountId, Address, Flag, Flags, MailboxId, Uid},
     message::analyse,
@@ -119,17 +120,7 @@ impl Fixture {
 
     async fn run(&self, request: Request) -> (Vec<Item>, Result<Done, Failure>) {
         let admin = Admin::new(self.store.clone(), self.accounts.clone(), "mx.example.org".to_owned());
-        let mut events = admin.with_clock(self.clock.clone()).start(request);
-        let mut items = Vec::new();
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Progress(_) => {}
-                Event::Item(item) => items.push(item),
-                Event::Done(done) => return (items, Ok(done)),
-                Event::Failed(failure) => return (items, Err(failure)),
-            }
-        }
-        panic!("the task ended without an answer");
+        outcome(admin.with_clock(self.clock.clone()).start(request)).await
     }
 
     async fn undelete(&self, mailbox: Option<&str>, since: Option<&str>, run: Run) -> (Vec<Item>, u64) {

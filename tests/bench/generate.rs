@@ -1,15 +1,17 @@
 //! Seeded mail: words of a Zipf-like vocabulary, a few headers, plain text.
 
-/// SplitMix64: the same seed gives the same mail everywhere.
-pub struct Random(pub u64);
+use crate::split_mix::SplitMix;
+
+/// The same seed gives the same mail everywhere.
+pub struct Random(SplitMix);
 
 impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(SplitMix(seed))
+    }
+
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
@@ -23,7 +25,7 @@ const CODAS: [&str; 8] = ["", "n", "r", "s", "l", "t", "nd", "ck"];
 
 /// The word of a rank; frequent ones are short.
 fn word(rank: u64) -> String {
-    let mut random = Random(rank);
+    let mut random = Random::new(rank);
     let syllables = 1 + usize::from(rank > 60) + usize::from(rank > 3000);
     (0..syllables)
         .map(|_| {
@@ -42,7 +44,7 @@ fn rank(random: &mut Random) -> u64 {
 
 /// One message with a marker word of its own, in CRLF lines.
 pub fn message(seed: u64, octets: usize, recipient: &str) -> String {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut text = format!(
         "From: Sender {0} <sender{0}@bench.example>\r\nTo: {recipient}\r\nSubject: {1} {2} {3}\r\n\
          Date: Mon, 02 Nov 2026 10:{4:02}:{5:02} +0000\r\nMessage-ID: <{seed}@bench.example>\r\nMIME-Version: 1.0\r\n\

@@ -20,6 +20,8 @@ mod io;
 mod large;
 mod measure;
 mod postern;
+#[path = "../support/split_mix.rs"]
+mod split_mix;
 
 use measure::{Figures, Plan};
 

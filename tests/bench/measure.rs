@@ -177,7 +177,7 @@ async fn search(server: &Server, plan: &Plan) -> Vec<(String, f64, f64, usize)> 
     imap.command("SELECT INBOX").await;
     let (common, middling) = common_and_middling();
     let part = middling[1..middling.len() - 1].to_owned();
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let classes: [(&str, KeyMaker<'_>); 5] = [
         (
             "rare word",

@@ -107,16 +107,7 @@ fn check_rebuilt(folder: &Path, _seed: u64, told: &[String]) -> Result<u64, Faul
         if told.iter().all(|line| line != "end") {
             rebuild(folder).await;
         }
-        let store = open_idle(folder).await;
-        check_derived(&store).await?;
-        store.close().await;
-        drop(store);
-        let store = open(folder).await;
-        for (number, account) in (0..).zip(store.account_ids().unwrap()) {
-            check_letters(&store, account, number).await?;
-        }
-        store.close().await;
-        Ok(ACCOUNTS * LETTERS)
+        check_all(open_idle(folder).await, folder).await
     })
 }
 
@@ -126,16 +117,21 @@ fn check(folder: &Path, _seed: u64, told: &[String]) -> Result<u64, Fault> {
         if told.iter().all(|line| line != "end") {
             store.examine(&plan(Mode::Mend), |_| {}).await.unwrap();
         }
-        check_derived(&store).await?;
-        store.close().await;
-        drop(store);
-        let store = open(folder).await;
-        for (number, account) in (0..).zip(store.account_ids().unwrap()) {
-            check_letters(&store, account, number).await?;
-        }
-        store.close().await;
-        Ok(ACCOUNTS * LETTERS)
+        check_all(store, folder).await
     })
+}
+
+/// Nothing is left to mend, and every letter is there.
+async fn check_all(store: Store, folder: &Path) -> Result<u64, Fault> {
+    check_derived(&store).await?;
+    store.close().await;
+    drop(store);
+    let store = open(folder).await;
+    for (number, account) in (0..).zip(store.account_ids().unwrap()) {
+        check_letters(&store, account, number).await?;
+    }
+    store.close().await;
+    Ok(ACCOUNTS * LETTERS)
 }
 
 async fn check_letters(store: &Store, account: AccountId, number: u64) -> Result<(), Fault> {

@@ -1,23 +1,22 @@
 //! Draws that follow from a seed.
 
+use crate::support::split_mix::SplitMix;
+
 /// A sequence of draws.
-pub struct Random(u64);
+pub struct Random(SplitMix);
 
 impl Random {
     /// The sequence of a seed and a purpose.
     pub fn new(seed: u64, purpose: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        let mut random = Self(SplitMix(seed));
         random.next();
         random
     }
 
-    /// The next number (splitmix64).
+    /// The next number.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     /// A sequence of its own that follows from this one.
